@@ -1,0 +1,164 @@
+"""Every error of this library, and what to do about it.
+
+The tree::
+
+    LLMCostError
+    ├── ConfigurationError      a setting, budget, label or argument is wrong
+    │   └── MissingExtra        an optional dependency is not installed
+    ├── PriceUnknown            no price is known for a model, and a price is needed
+    ├── BudgetExceeded          the call does not fit a budget; nothing was sent
+    ├── AllModelsFailed         every candidate of a router was refused or failed
+    └── LedgerUnavailable       the store of holds and entries cannot be used
+
+All derive from `Exception` directly, never from `ValueError`, `RuntimeError` or `BaseException`:
+frameworks swallow or rewrite those (LlamaIndex answers "Empty Response" to a `ValueError`).
+All can be pickled, so that a worker process can hand them to its parent.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from llmcost_plugins.money import format_usd
+
+
+class LLMCostError(Exception):
+    """The base of all errors raised by this library."""
+
+
+class ConfigurationError(LLMCostError):
+    """A setting or an argument cannot be used; the message names it and shows a good one."""
+
+
+class MissingExtra(ConfigurationError):  # noqa: N818 - the names of the house carry no "Error" suffix
+    """An optional dependency is missing; the message says what to install."""
+
+    @classmethod
+    def of(cls, extra: str, module: str) -> Self:
+        """Say that *module* is needed and that the extra *extra* brings it."""
+        return cls(
+            f"{module!r} is not installed. Install it with: pip install 'llmcost-plugins[{extra}]'"
+        )
+
+
+class PriceUnknown(LLMCostError):  # noqa: N818 - see MissingExtra
+    """A budget applies to a call whose model has no known price.
+
+    Attributes:
+        model: the name as requested.
+        reason: why no price was found.
+    """
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(
+            f"no price is known for the model {model!r} ({reason}) and a budget applies to the "
+            f"call. Check the model's name, set LLMCOST_UNKNOWN_MODEL=ceiling:INPUT,OUTPUT (USD "
+            f"per million tokens) to hold a stated price, or LLMCOST_UNKNOWN_MODEL=free to let "
+            f"such calls pass uncounted."
+        )
+        self.model = model
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.model, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a bucket could not take a hold. Money in nano-dollars (1e-9 USD).
+
+    Attributes:
+        scope: the budget's scope with its value, e.g. ``user:u1``.
+        period: the budget's period, e.g. ``day``.
+        limit: what the bucket may hold and spend together.
+        spent: what has been settled.
+        held: what is set aside for calls in flight.
+        holds: how many calls hold that.
+        needed: the estimate of the refused call.
+        resets_at: when the bucket's period ends; `None` for ``total`` and ``run``.
+        may_fall_back: whether a router may answer with a cheaper model instead.
+    """
+
+    scope: str
+    period: str
+    limit: int
+    spent: int
+    held: int
+    holds: int
+    needed: int
+    resets_at: datetime | None
+    may_fall_back: bool
+
+    @property
+    def only_holds_stand_in_the_way(self) -> bool:
+        """True when the call would fit if every call in flight cost nothing."""
+        return self.spent + self.needed <= self.limit
+
+
+class BudgetExceeded(LLMCostError):  # noqa: N818 - see MissingExtra
+    """The call was refused before anything was sent, because a budget cannot pay for it.
+
+    Attributes:
+        refusal: the numbers, see `Refusal`.
+        model: the model that was asked for.
+        waited: whether the call has waited for calls in flight before.
+    """
+
+    def __init__(self, refusal: Refusal, model: str, *, waited: bool = False) -> None:
+        super().__init__(_refusal_text(refusal, model))
+        self.refusal = refusal
+        self.model = model
+        self.waited = waited
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.refusal, self.model), {"waited": self.waited}
+
+
+class AllModelsFailed(LLMCostError):  # noqa: N818 - see MissingExtra
+    """Every candidate of a router was passed over or failed.
+
+    Attributes:
+        reasons: for each candidate in order, its name and why it did not answer.
+    """
+
+    def __init__(self, reasons: Sequence[tuple[str, str]]) -> None:
+        listed = "; ".join(f"{model!r}: {why}" for model, why in reasons)
+        super().__init__(
+            f"none of the {len(reasons)} candidate models answered: {listed}. Add a candidate "
+            f"that can serve this call, or raise the limit that stands in the way."
+        )
+        self.reasons = tuple(reasons)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reasons,)
+
+
+class LedgerUnavailable(LLMCostError):  # noqa: N818 - see MissingExtra
+    """The ledger cannot be opened, read or written; the message names the file and the remedy."""
+
+
+def _refusal_text(refusal: Refusal, model: str) -> str:
+    left = refusal.limit - refusal.spent - refusal.held
+    state = f"{format_usd(left)} is left of {format_usd(refusal.limit)}"
+    if left < 0:
+        state = f"the limit of {format_usd(refusal.limit)} is overdrawn by {format_usd(-left)}"
+    state += f" ({format_usd(refusal.spent)} spent"
+    if refusal.holds:
+        calls = "call" if refusal.holds == 1 else "calls"
+        state += f", {format_usd(refusal.held)} held by {refusal.holds} {calls} in flight"
+    resets = (
+        f"It resets at {refusal.resets_at.isoformat()}."
+        if refusal.resets_at
+        else "It does not reset by itself."
+    )
+    return (
+        f"budget {refusal.scope!r} per {refusal.period}: this call to {model!r} may cost up to "
+        f"{format_usd(refusal.needed)}, but {state}). "
+        f"{resets} Lower the call's output cap, use a cheaper model, or raise the limit."
+    )
+
+
+def describe_choices(choices: Mapping[str, object] | Sequence[str]) -> str:
+    """Join the names a value could have had, for an error message."""
+    return ", ".join(repr(choice) for choice in choices)

@@ -1,0 +1,189 @@
+"""The settings, read from the environment: the only module that looks at it.
+
+Each variable is ``LLMCOST_`` and the field's name, e.g. ``LLMCOST_BUDGETS``.
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple, Self
+from zoneinfo import ZoneInfo
+
+import platformdirs
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from llmcost_plugins.budgets import Budget, read_budgets
+from llmcost_plugins.errors import ConfigurationError, describe_choices
+from llmcost_plugins.money import usd_to_nano
+
+PREFIX: Final = "LLMCOST_"
+_APP: Final = "llmcost"
+
+
+class UnknownModelPolicy(NamedTuple):
+    """What happens to a call under a budget whose model has no known price.
+
+    Attributes:
+        refuse: the call raises `PriceUnknown`.
+        ceiling: otherwise, nano-dollars per million input and output tokens to count with;
+            (0, 0) lets such calls pass uncounted.
+    """
+
+    refuse: bool
+    ceiling: tuple[int, int]
+
+
+REFUSE: Final = UnknownModelPolicy(refuse=True, ceiling=(0, 0))
+
+
+def parse_unknown_model(text: str) -> UnknownModelPolicy:
+    """Read ``refuse``, ``free`` or ``ceiling:INPUT,OUTPUT`` (USD per million tokens).
+
+    Raises:
+        ValueError: *text* is none of them.
+    """
+    if text == "refuse":
+        return REFUSE
+    if text == "free":
+        return UnknownModelPolicy(refuse=False, ceiling=(0, 0))
+    word, _, prices = text.partition(":")
+    parts = prices.split(",")
+    if word == "ceiling" and len(parts) == 2:  # noqa: PLR2004 - input and output
+        try:
+            into, out = (usd_to_nano(part.strip()) for part in parts)
+        except ArithmeticError as error:
+            raise ValueError(str(error)) from None
+        if into > 0 and out > 0:
+            return UnknownModelPolicy(refuse=False, ceiling=(into, out))
+    msg = "it must be 'refuse', 'free' or 'ceiling:INPUT,OUTPUT' in USD per million tokens"
+    raise ValueError(msg)
+
+
+def _zone(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        msg = "no such time zone"
+        raise ValueError(msg) from None
+
+
+def _budgets(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_budgets(value)
+    except ConfigurationError as error:
+        # pydantic wraps ValueErrors only.
+        raise ValueError(str(error)) from None
+
+
+def _unknown_model(value: Any) -> Any:
+    return parse_unknown_model(value) if isinstance(value, str) else value
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        seconds = value
+    else:
+        try:
+            seconds = timedelta(seconds=float(Decimal(value)))
+        except (ArithmeticError, ValueError, TypeError):
+            msg = "it is not a number of seconds"
+            raise ValueError(msg) from None
+    if seconds < timedelta(0):
+        msg = "it is negative"
+        raise ValueError(msg)
+    return seconds
+
+
+def _some_seconds(value: Any) -> Any:
+    seconds = _seconds(value)
+    if not seconds:
+        msg = "it must be more than 0 seconds"
+        raise ValueError(msg)
+    return seconds
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
+class Settings(BaseSettings):
+    """What is in force in this process.
+
+    Attributes:
+        ledger: where entries, buckets and holds are kept, a URL (see `open_ledger`).
+        budgets: what may be spent.
+        hold_wait: how long a call waits for calls in flight to settle, when only they stand in its
+            way.
+        call_max: the longest a call may take; then its hold counts as lost.
+        max_output_tokens: the answer's length to hold for when nothing caps it, and the cap that
+            routers set.
+        unknown_model: what happens under a budget to a model without a price.
+        timezone: the calendar that budgets and reports go by.
+        cache_dir: where completions are cached.
+        cache_ttl: how long a cached completion is good.
+        cache_size: bytes that the cache may take on disk.
+        cache_namespace: keeps tenants apart that share a cache folder.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, arbitrary_types_allowed=True
+    )
+
+    ledger: str = Field(
+        default_factory=lambda: f"sqlite:///{platformdirs.user_data_path(_APP) / 'ledger.db'}",
+        examples=["sqlite:////var/lib/myapp/llmcost.db"],
+    )
+    budgets: Annotated[tuple[Budget, ...], NoDecode, BeforeValidator(_budgets)] = Field(
+        default=(), examples=["global=1000/month; user:*=2/day; run=0.50"]
+    )
+    hold_wait: Seconds = Field(default=timedelta(seconds=2), examples=["2"])
+    call_max: Annotated[timedelta, BeforeValidator(_some_seconds)] = Field(
+        default=timedelta(seconds=900), examples=["900"]
+    )
+    max_output_tokens: int = Field(default=4096, gt=0, examples=["4096"])
+    unknown_model: Annotated[UnknownModelPolicy, NoDecode, BeforeValidator(_unknown_model)] = Field(
+        default=REFUSE, examples=["ceiling:10,30"]
+    )
+    timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = Field(
+        default=ZoneInfo("UTC"), examples=["Europe/Berlin"]
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path(_APP) / "completions",
+        examples=["/var/cache/myapp/llmcost"],
+    )
+    cache_ttl: Seconds = Field(default=timedelta(days=7), examples=["604800"])
+    cache_size: int = Field(default=2**30, gt=0, examples=["1073741824"])
+    cache_namespace: str = Field(default="", examples=["tenant-a"])
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Read the environment; *overrides* win over it.
+
+        Raises:
+            ConfigurationError: a value cannot be used; the message names the variable, the value
+                and a good one. Or there is no such setting.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0])
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return f"there is no setting {name!r}; it must be one of {describe_choices(_names())}"
+    example = field.examples[0] if field.examples else None
+    hint = f" A good value is {PREFIX}{name.upper()}={example!r}." if example else ""
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{name.upper()}={first['input']!r} cannot be used: {reason}.{hint}"
+
+
+def _names() -> list[str]:
+    return list(Settings.model_fields)

@@ -1,0 +1,124 @@
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from llmcost_plugins.budgets import Budget
+from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.settings import REFUSE, Settings, UnknownModelPolicy
+
+GOOD: dict[str, list[tuple[str, Any]]] = {
+    "LEDGER": [("sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db")],
+    "BUDGETS": [
+        ("", ()),
+        ("global=5/day; run=1", (Budget("global", 5, "day"), Budget("run", 1))),
+    ],
+    "HOLD_WAIT": [("0", timedelta(0)), ("1.5", timedelta(seconds=1.5))],
+    "CALL_MAX": [("60", timedelta(minutes=1))],
+    "MAX_OUTPUT_TOKENS": [("1000", 1000)],
+    "UNKNOWN_MODEL": [
+        ("refuse", REFUSE),
+        ("free", UnknownModelPolicy(refuse=False, ceiling=(0, 0))),
+        ("ceiling:10, 30.5", UnknownModelPolicy(False, (10_000_000_000, 30_500_000_000))),
+    ],
+    "TIMEZONE": [("Europe/Berlin", ZoneInfo("Europe/Berlin"))],
+    "CACHE_DIR": [("/tmp/x", Path("/tmp/x"))],  # noqa: S108 - not used
+    "CACHE_TTL": [("3600", timedelta(hours=1))],
+    "CACHE_SIZE": [("1000000", 10**6)],
+    "CACHE_NAMESPACE": [("tenant-a", "tenant-a")],
+}
+BAD = {
+    "BUDGETS": ["nonsense", "global=5/dy", "global=1;global=2", 'user:"x=5'],
+    "HOLD_WAIT": ["soon", "-1", "nan", "inf", "1e30", "", "2 s"],
+    "CALL_MAX": ["0", "-5", "x"],
+    "MAX_OUTPUT_TOKENS": ["0", "-1", "many", "1.5", ""],
+    "UNKNOWN_MODEL": ["", "maybe", "ceiling", "ceiling:1", "ceiling:0,0", "ceiling:a,b", "Free"],
+    "TIMEZONE": ["", "Mars/Base", "../etc/passwd", "/etc/localtime"],
+    "CACHE_TTL": ["-1", "a week"],
+    "CACHE_SIZE": ["0", "-1", "1 GB"],
+}
+
+
+def test_every_setting_is_tested_here() -> None:
+    assert {name.lower() for name in GOOD} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [(name, text, value) for name, cases in GOOD.items() for text, value in cases],
+)
+def test_a_variable_sets_its_field(
+    name: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LLMCOST_{name}", text)
+    assert getattr(Settings.from_env(), name.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in BAD.items() for text in texts]
+)
+def test_a_bad_value_is_named_with_its_variable_and_a_good_one(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LLMCOST_{name}", text)
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env()
+    message = str(caught.value)
+    assert message.startswith(f"LLMCOST_{name}={text!r} cannot be used: ")
+    good = message.rpartition(f"A good value is LLMCOST_{name}=")[2].rstrip(".").strip("'")
+    monkeypatch.setenv(f"LLMCOST_{name}", good)
+    Settings.from_env()
+
+
+@pytest.mark.parametrize(("name", "field"), list(Settings.model_fields.items()))
+def test_every_example_is_a_good_value(
+    name: str, field: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LLMCOST_{name.upper()}", field.examples[0])
+    Settings.from_env()
+
+
+def test_without_variables_the_defaults_hold(own_home: Path) -> None:
+    settings = Settings.from_env()
+    assert settings.budgets == ()
+    assert settings.hold_wait == timedelta(seconds=2)
+    assert settings.call_max == timedelta(seconds=900)
+    assert settings.max_output_tokens == 4096
+    assert settings.unknown_model == REFUSE
+    assert settings.timezone == ZoneInfo("UTC")
+    assert settings.cache_ttl == timedelta(days=7)
+    assert settings.cache_size == 2**30
+    assert settings.cache_namespace == ""
+    assert settings.ledger.startswith(f"sqlite:///{own_home}/")
+    assert settings.cache_dir.is_relative_to(own_home)
+    assert list(own_home.iterdir()) == []
+
+
+def test_only_variables_with_the_prefix_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BUDGETS", "TIMEZONE", "LEDGER", "CACHE_SIZE"):
+        monkeypatch.setenv(name, "nonsense")
+    monkeypatch.setenv("llmcost_max_output_tokens", "17")
+    monkeypatch.setenv("LLMCOST_SOMETHING_ELSE", "of an adapter")
+    assert Settings.from_env().max_output_tokens == 17
+    assert Settings.from_env().budgets == ()
+
+
+def test_arguments_win_over_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMCOST_MAX_OUTPUT_TOKENS", "17")
+    monkeypatch.setenv("LLMCOST_BUDGETS", "nonsense")
+    settings = Settings.from_env(max_output_tokens=18, budgets=(), hold_wait=0.5, call_max="7")
+    assert settings.max_output_tokens == 18
+    assert settings.hold_wait == timedelta(seconds=0.5)
+    assert settings.call_max == timedelta(seconds=7)
+
+
+def test_a_setting_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(ConfigurationError, match=r"'ledgr'.*'ledger'"):
+        Settings.from_env(ledgr="x")
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.from_env().max_output_tokens = 5
