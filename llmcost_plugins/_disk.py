@@ -1,0 +1,56 @@
+"""How completions lie in diskcache's database: bytes, never a pickle, never a file of their own."""
+
+import sqlite3
+from typing import Any
+
+import diskcache
+from diskcache.core import MODE_RAW
+
+
+class ForeignRow:
+    """Stands for a value that some other program has written."""
+
+
+class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type hints
+    """Stores strings as keys and bytes as values; a row of any other kind is refused unread.
+
+    Values stay inside the database, whatever their size: a file beside it would be created with
+    the umask's mode.
+    """
+
+    def remove(self, file_path: Any) -> None:
+        """Leave alone the file that a foreign row names: no row of ours has one."""
+
+    def put(self, key: Any) -> tuple[str, bool]:
+        """Return the key as the database stores it."""
+        if not isinstance(key, str):
+            msg = f"a cache key is a string, not {key!r}"
+            raise TypeError(msg)
+        return key, True
+
+    def get(self, key: Any, raw: bool) -> str:
+        """Return a stored key.
+
+        Raises:
+            OSError: the row is not one of ours; diskcache takes that as a missing row.
+        """
+        if not raw or not isinstance(key, str):
+            msg = "the key of a foreign row"
+            raise OSError(msg)
+        return key
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, Any]:  # noqa: ARG002 - diskcache's signature
+        """Return the value as the database stores it."""
+        if not isinstance(value, bytes):
+            msg = f"a cache value is bytes, not {type(value).__name__}"
+            raise TypeError(msg)
+        return 0, MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> "bytes | ForeignRow":  # noqa: ARG002 - diskcache's signature
+        """Return a stored value, or a mark in place of one that is not ours.
+
+        Not an error: diskcache would take it as a missing row, and the row would stay.
+        """
+        if mode != MODE_RAW or not isinstance(value, bytes):
+            return ForeignRow()
+        return value

@@ -1,0 +1,167 @@
+"""The command ``llmcost``.
+
+Data goes to standard output, messages to standard error. Exit status: 0 ok, 1 a finding (the
+demo's sums differ), 2 wrong use or configuration, 3 the ledger cannot be used.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from llmcost_plugins.errors import (
+    ConfigurationError,
+    LedgerUnavailable,
+    LLMCostError,
+    MissingExtra,
+)
+from llmcost_plugins.ledger import Ledger, open_ledger
+from llmcost_plugins.periods import Period, window
+from llmcost_plugins.reports import REPORT_GROUPS, budget_statuses, spend
+from llmcost_plugins.settings import Settings
+from llmcost_plugins.tables import (
+    Format,
+    budget_records,
+    budget_table,
+    report_records,
+    report_table,
+    show,
+)
+from llmcost_plugins.tracker import utc_now
+
+_WRONG_USE: Final = 2
+_NO_STORAGE: Final = 3
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice([form.value for form in Format]),
+    default=Format.TABLE.value,
+    show_default=True,
+    help="How to write the data.",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status. Errors of this library are one line each."""
+    try:
+        result = cli.main(arguments, prog_name="llmcost", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return _WRONG_USE
+    except click.Abort:
+        click.echo("stopped", err=True)
+        return _WRONG_USE
+    except LLMCostError as error:
+        click.echo(f"error: {error}", err=True)
+        return _NO_STORAGE if isinstance(error, LedgerUnavailable) else _WRONG_USE
+    return result if isinstance(result, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="llmcost-plugins")
+def cli() -> None:
+    """Cost control for LLM applications: what was spent, by whom, and what is left."""
+
+
+@cli.command()
+@click.option(
+    "--live",
+    "model",
+    metavar="MODEL",
+    help="Make one real call to this OpenAI model (OPENAI_API_KEY must be set).",
+)
+def demo(model: str | None) -> int:
+    """Show the main job on a simulated provider: record, hold, fall back, cache, report."""
+    return _find_demo()(Console(), model)
+
+
+@cli.command()
+@click.option(
+    "--by",
+    default="model",
+    show_default=True,
+    metavar="GROUPS",
+    help=f"What to group by, joined by commas: {', '.join(REPORT_GROUPS)}.",
+)
+@click.option(
+    "--period",
+    type=click.Choice([period.value for period in Period]),
+    default=Period.MONTH.value,
+    show_default=True,
+    help="The current one of these periods, in LLMCOST_TIMEZONE.",
+)
+@click.option("--since", metavar="DATE", help="Instead of a period: from this day (or time) on.")
+@click.option("--until", metavar="DATE", help="Up to before this day (or time).")
+@format_option
+def report(by: str, period: str, since: str | None, until: str | None, form: str) -> None:
+    """Sum what was spent."""
+    settings = Settings.from_env()
+    groups = [group.strip() for group in by.split(",") if group.strip()]
+    start = window(Period(period), utc_now(), settings.timezone).start
+    if since or until:
+        start = _instant(since, "--since", settings)
+    end = _instant(until, "--until", settings)
+    with open_ledger(settings.ledger, settings.timezone) as ledger:
+        rows = spend(ledger, groups, zone=settings.timezone, since=start, until=end)
+        _say_if_empty(ledger, settings)
+    title = f"Spend by {', '.join(groups)}{_span(start, end, settings)}"
+    show(
+        report_records(rows, groups),
+        lambda: report_table(rows, groups, title),
+        Format(form),
+        Console(),
+    )
+
+
+@cli.command()
+@format_option
+def budgets(form: str) -> None:
+    """Show each budget: its limit, what is spent and held, what is left."""
+    settings = Settings.from_env()
+    with open_ledger(settings.ledger, settings.timezone) as ledger:
+        statuses = budget_statuses(ledger, settings.budgets, utc_now(), settings.timezone)
+        _say_if_empty(ledger, settings)
+    if not settings.budgets:
+        click.echo("LLMCOST_BUDGETS is not set: nothing is limited here", err=True)
+    show(budget_records(statuses), lambda: budget_table(statuses), Format(form), Console())
+
+
+def _say_if_empty(ledger: Ledger, settings: Settings) -> None:
+    if not ledger.exists():
+        click.echo(f"nothing is recorded yet in {settings.ledger}", err=True)
+
+
+def _instant(text: str | None, option: str, settings: Settings) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{option}={text!r} is not a date; a good value is '2026-01-31'"
+        raise ConfigurationError(msg) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=settings.timezone)
+
+
+def _span(start: datetime | None, end: datetime | None, settings: Settings) -> str:
+    def day(instant: datetime) -> str:
+        return instant.astimezone(settings.timezone).strftime("%Y-%m-%d %H:%M")
+
+    since = f" since {day(start)}" if start else ""
+    until = f" until {day(end)}" if end else ""
+    return f"{since}{until} ({settings.timezone})" if since or until else ""
+
+
+def _find_demo() -> Callable[[Console, str | None], int]:
+    # The core knows no framework: an adapter that is installed brings the demo.
+    for entry in entry_points(group="llmcost.demo"):
+        try:
+            found: Any = entry.load()
+        except (MissingExtra, ModuleNotFoundError) as error:
+            msg = f"the demo needs more packages ({error}); pip install 'llmcost-plugins[demo]'"
+            raise MissingExtra(msg) from error
+        return found  # type: ignore[no-any-return]  # the group's contract
+    raise MissingExtra.of("demo", "llmcost_langchain")  # noqa: EM101 - names, not a message

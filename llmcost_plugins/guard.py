@@ -1,0 +1,108 @@
+"""Holding money before a call: at once, or after waiting for calls in flight to settle."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Final
+
+from llmcost_plugins.errors import BudgetExceeded, Refusal
+from llmcost_plugins.ledger import Hold, Ledger
+from llmcost_plugins.money import format_usd
+
+_log: Final = logging.getLogger("llmcost_plugins")
+_FIRST_PAUSE: Final = 0.005
+_LONGEST_PAUSE: Final = 0.05
+
+Owner = tuple[int, int]
+"""A thread, and the asyncio task that runs in it (0: none)."""
+
+
+def current_owner() -> Owner:
+    """Identify who runs now."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return threading.get_ident(), id(task) if task else 0
+
+
+class Guard:
+    """Sets money aside in a ledger, or says why not.
+
+    Args:
+        ledger: where.
+        hold_wait: how long to wait when only the holds of other calls stand in the way. Waiting
+            happens between attempts, never inside the ledger.
+    """
+
+    def __init__(self, ledger: Ledger, hold_wait: timedelta) -> None:
+        self._ledger = ledger
+        self._hold_wait = hold_wait.total_seconds()
+
+    def hold(self, hold: Hold, *, may_wait: bool = True) -> None:
+        """Hold in all buckets, or raise.
+
+        Never waits on a running event loop: that would block the very calls it waits for.
+
+        Args:
+            hold: what to set aside.
+            may_wait: False when the caller itself holds money that it could not settle meanwhile,
+                or has waited already.
+
+        Raises:
+            BudgetExceeded: it does not fit.
+            LedgerUnavailable: nothing can be held.
+        """
+        flow = self._flow(hold, may_wait=may_wait and not _on_event_loop())
+        for pause in flow:
+            time.sleep(pause)
+
+    async def ahold(self, hold: Hold, *, may_wait: bool = True) -> None:
+        """Hold like `hold`; waits by awaiting.
+
+        The ledger's verbs run inline: they take tens of microseconds, less than a hop to a thread.
+        """
+        for pause in self._flow(hold, may_wait=may_wait):
+            await asyncio.sleep(pause)
+
+    def _flow(self, hold: Hold, *, may_wait: bool) -> Generator[float, None, None]:
+        """Try until granted, refused for good, or the wait is over; yield the pauses between."""
+        left = self._hold_wait if may_wait else 0.0
+        pause = _FIRST_PAUSE
+        while True:
+            result = self._ledger.hold(hold)
+            for warning in result.warnings:
+                _warn(warning, hold.call.requested)
+            if result.refusal is None:
+                return
+            if left <= 0 or not result.refusal.only_holds_stand_in_the_way:
+                waited = may_wait and left < self._hold_wait
+                raise BudgetExceeded(result.refusal, hold.call.requested, waited=waited)
+            pause = min(pause, left)
+            yield pause
+            left -= pause
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _on_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _warn(warning: Refusal, model: str) -> None:
+    _log.warning(
+        "budget %r per %s is over its limit of %s (spent %s, held %s); the call to %r goes on "
+        "because the budget only warns",
+        warning.scope,
+        warning.period,
+        format_usd(warning.limit),
+        format_usd(warning.spent),
+        format_usd(warning.held + warning.needed),
+        model,
+    )

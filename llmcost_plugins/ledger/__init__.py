@@ -1,0 +1,47 @@
+"""The store of entries, buckets and holds; the URL of `open_ledger` chooses which one."""
+
+from datetime import UTC, tzinfo
+
+from llmcost_plugins.ledger.base import (
+    GROUPS,
+    BucketState,
+    Call,
+    Entry,
+    Hold,
+    HoldResult,
+    Ledger,
+    Outcome,
+    Status,
+    Total,
+)
+
+__all__ = [
+    "GROUPS",
+    "BucketState",
+    "Call",
+    "Entry",
+    "Hold",
+    "HoldResult",
+    "Ledger",
+    "Outcome",
+    "Status",
+    "Total",
+    "open_ledger",
+]
+
+
+def open_ledger(url: str, zone: tzinfo = UTC) -> Ledger:
+    """Open the ledger at *url*, creating it where there is none.
+
+    Args:
+        url: ``sqlite:///relative.db``, ``sqlite:////absolute/path.db``; with ``?sync=full`` every
+            commit survives a loss of power, not only the death of the process.
+        zone: the time zone whose days the sums by user and session are kept in.
+
+    Raises:
+        ConfigurationError: the URL cannot be understood.
+        LedgerUnavailable: the store cannot be opened.
+    """
+    from llmcost_plugins.ledger.sqlite import SQLiteLedger
+
+    return SQLiteLedger.from_url(url, zone)

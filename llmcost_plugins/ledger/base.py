@@ -1,0 +1,279 @@
+"""What a ledger is: the store of entries, buckets and holds, and the verbs it answers to.
+
+Each verb is one atomic step. Money is in nano-dollars (1e-9 USD), instants are aware datetimes, and
+both the clock and the ids are the caller's.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from llmcost_plugins.budgets import Bucket
+from llmcost_plugins.errors import Refusal
+from llmcost_plugins.labels import Labels
+from llmcost_plugins.periods import Period
+from llmcost_plugins.usage import Usage
+
+
+class Status(StrEnum):
+    """How a call ended."""
+
+    OK = "ok"
+    CACHED = "cached"
+    ABORTED = "aborted"
+    ERROR = "error"
+    LOST = "lost"
+    REFUSED = "refused"
+    CORRECTION = "correction"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is known of a call before it is made.
+
+    Attributes:
+        id: made by the caller; a second hold or settle with the same id is the same one.
+        at: its accounting time: when it was held.
+        model: the catalog's canonical key of the requested model.
+        requested: the model's name as requested.
+        provider: the provider's name.
+        labels: who caused it.
+        run: the outermost run that it belongs to.
+    """
+
+    id: str
+    at: datetime
+    model: str
+    requested: str
+    provider: str
+    labels: Labels
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money to be set aside for a call.
+
+    Attributes:
+        call: the call.
+        amount: nano-dollars, the same in every bucket.
+        buckets: all that the call touches.
+        lease_until: when the hold counts as lost unless it was settled or released.
+        owner: the host and process that hold it, for people.
+    """
+
+    call: Call
+    amount: int
+    buckets: Sequence[Bucket]
+    lease_until: datetime
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldResult:
+    """What became of a hold.
+
+    Attributes:
+        refusal: why it was refused; `None` when it was granted in every bucket.
+        warnings: buckets over their limit whose budget only warns.
+    """
+
+    refusal: Refusal | None = None
+    warnings: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended and what it cost.
+
+    Attributes:
+        status: how it ended.
+        usage: what it used, with the trust in that.
+        cost: nano-dollars.
+        finished_at: when.
+        served: the model's name as the provider reported it.
+        saved: nano-dollars not spent thanks to a cache hit.
+        preferred_model: the model a router would rather have used.
+        preferred_cost: what the same usage would have cost there, in nano-dollars.
+        fingerprint: the prices that were used.
+        detail: an error's text, or what is worth knowing.
+    """
+
+    status: Status
+    usage: Usage
+    cost: int
+    finished_at: datetime
+    served: str | None = None
+    saved: int = 0
+    preferred_model: str | None = None
+    preferred_cost: int | None = None
+    fingerprint: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger: a call and its outcome. Never changed once written.
+
+    Attributes:
+        call: the call.
+        outcome: how it ended.
+        count: how many equal refusals this entry stands for; 1 for all else.
+    """
+
+    call: Call
+    outcome: Outcome
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """What a bucket has spent and holds, in nano-dollars.
+
+    Attributes:
+        key: see `Bucket.key`.
+        scope: the scope with its value.
+        pattern: the budget's scope.
+        period: the budget's period.
+        resets_at: the end of the period in UTC.
+        spent: what has been settled.
+        held: what is set aside for calls in flight.
+        holds: how many calls those are.
+    """
+
+    key: str
+    scope: str
+    pattern: str
+    period: Period
+    resets_at: datetime | None
+    spent: int
+    held: int
+    holds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Sums over entries that share a group.
+
+    Attributes:
+        group: the values of the fields that were grouped by, in that order.
+        calls: entries, without refusals and corrections.
+        refused: how many calls were refused.
+        cached: how many were answered from a cache.
+        cost: nano-dollars.
+        saved: nano-dollars saved by a cache.
+        fallback_saved: nano-dollars saved by answering with a cheaper model than preferred.
+        prompt_tokens: tokens sent.
+        completion_tokens: tokens received.
+        inexact: calls whose usage or price is not the provider's.
+        unpriced: calls without a known price; their cost is not in the sum.
+    """
+
+    group: tuple[str, ...]
+    calls: int
+    refused: int
+    cached: int
+    cost: int
+    saved: int
+    fallback_saved: int
+    prompt_tokens: int
+    completion_tokens: int
+    inexact: int
+    unpriced: int
+
+
+class Ledger(Protocol):
+    """The store of entries, buckets and holds. Safe to share between threads, and across a fork.
+
+    Every method raises `LedgerUnavailable` when the store cannot be used.
+    """
+
+    def hold(self, hold: Hold) -> HoldResult:
+        """Set money aside in all buckets of the hold, or in none.
+
+        A bucket that is new is created, with what the entries of its period have spent; the buckets
+        of a run or a session start at 0. Leases that ended by the time of the call are swept first.
+        A call that is held already, or has an entry, is granted and changes nothing.
+        """
+
+    def settle(self, call: Call, outcome: Outcome) -> bool:
+        """Replace the hold of a call by its true cost and write the entry.
+
+        The cost may exceed the hold. A call that was swept as lost gets a correction; one that was
+        never held gets an entry that no bucket counts. Return False when it was settled before.
+        """
+
+    def release(self, call_id: str) -> bool:
+        """Give a hold back without an entry; return False when there was none."""
+
+    def record_refusal(self, call: Call, refusal: Refusal) -> None:
+        """Write that a call was refused.
+
+        Refusals by one bucket within a minute that share model, provider and labels are one entry
+        with a count.
+        """
+
+    def sweep(self, now: datetime) -> int:
+        """Turn holds whose lease has ended into entries of status lost; return how many."""
+
+    def entries(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Entry]:
+        """Yield the entries with an accounting time in [since, until), oldest first."""
+
+    def totals(
+        self,
+        by: Sequence[str],
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> list[Total]:
+        """Sum the entries with an accounting time in [since, until), grouped by fields.
+
+        Args:
+            by: some of `GROUPS`; an empty sequence gives one total over all.
+            since: the first instant; rounded down to the half hour.
+            until: the instant after the last; rounded down likewise.
+
+        Raises:
+            ConfigurationError: *by* names something else.
+        """
+
+    def statuses(self, now: datetime) -> list[BucketState]:
+        """Return the buckets whose period contains *now*, after a sweep."""
+
+    def exists(self) -> bool:
+        """Tell whether the store is there, without making it."""
+
+    def close(self) -> None:
+        """Close the store; a later verb opens it again."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+GROUPS: Final = (
+    "model",
+    "provider",
+    "feature",
+    "team",
+    "project",
+    "status",
+    "user",
+    "session",
+    "slot",
+)
+"""What totals can be grouped by.
+
+``slot`` is a span of time by its start in UTC, in ISO form: the half hour; with ``user`` or
+``session`` it may be the whole day in the ledger's time zone.
+"""

@@ -1,0 +1,168 @@
+"""Questions asked of the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from typing import Final
+
+from llmcost_plugins.budgets import Budget, BudgetStatus
+from llmcost_plugins.errors import ConfigurationError, describe_choices
+from llmcost_plugins.ledger import GROUPS, Ledger, Total
+from llmcost_plugins.money import nano_to_usd
+from llmcost_plugins.periods import window
+
+REPORT_GROUPS: Final = ("day", *(group for group in GROUPS if group != "slot"))
+"""What a report can be grouped by."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One line of a report. Money in USD.
+
+    Attributes:
+        group: the values grouped by; an empty string where a call had none.
+        calls: calls that were answered, failed or lost; refusals apart.
+        refused: calls that a budget refused.
+        cached: calls answered from a cache.
+        cost: what was spent.
+        saved: what cached answers would have cost.
+        fallback_saved: what answering with cheaper models than preferred has saved.
+        prompt_tokens: tokens sent, those of cached answers included.
+        completion_tokens: tokens received, likewise.
+        inexact: calls whose cost rests on an estimate.
+        unpriced: calls without a known price, which are missing in the cost.
+    """
+
+    group: tuple[str, ...]
+    calls: int
+    refused: int
+    cached: int
+    cost: Decimal
+    saved: Decimal
+    fallback_saved: Decimal
+    prompt_tokens: int
+    completion_tokens: int
+    inexact: int
+    unpriced: int
+
+
+def spend(
+    ledger: Ledger,
+    by: Sequence[str] = (),
+    *,
+    zone: tzinfo,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[ReportRow]:
+    """Sum what was spent, grouped by some of `REPORT_GROUPS`, dearest first (days in order).
+
+    Args:
+        ledger: where to ask.
+        by: the groups; none gives one row over all.
+        zone: the time zone of the days.
+        since: the first instant, rounded down to the half hour.
+        until: the instant after the last.
+
+    Raises:
+        ConfigurationError: *by* names something else.
+    """
+    unknown = [group for group in by if group not in REPORT_GROUPS]
+    if unknown:
+        choices = describe_choices(REPORT_GROUPS)
+        msg = f"cannot report by {unknown[0]!r}; it must be some of {choices}"
+        raise ConfigurationError(msg)
+    if not ledger.exists():
+        return []
+    totals = ledger.totals(
+        ["slot" if group == "day" else group for group in by], since=since, until=until
+    )
+    merged: dict[tuple[str, ...], Total] = {}
+    for total in totals:
+        group = tuple(
+            datetime.fromisoformat(value).astimezone(zone).date().isoformat()
+            if name == "day"
+            else value
+            for name, value in zip(by, total.group, strict=True)
+        )
+        merged[group] = _add(merged.get(group), total, group)
+    rows = [_row(total) for total in merged.values()]
+    if "day" in by:
+        return sorted(rows, key=lambda row: row.group)
+    return sorted(rows, key=lambda row: (-row.cost, -row.saved, row.group))
+
+
+def budget_statuses(
+    ledger: Ledger, budgets: Sequence[Budget], now: datetime, zone: tzinfo
+) -> list[BudgetStatus]:
+    """Say how every bucket of the current periods stands, those of *budgets* with their limit.
+
+    A budget that no call has touched yet is shown once, with nothing spent. Of the runs only those
+    with calls in flight are shown: nothing tells when a run is over.
+    """
+    limits = {(budget.scope, budget.per): budget for budget in budgets}
+    found = []
+    touched = set()
+    # A question does not make a ledger where there is none.
+    for state in ledger.statuses(now) if ledger.exists() else ():
+        if state.pattern == "run" and not state.holds:
+            continue
+        budget = limits.get((state.pattern, state.period))
+        touched.add((state.pattern, state.period))
+        found.append(
+            BudgetStatus(
+                scope=state.scope,
+                per=state.period,
+                limit=budget.limit if budget else None,
+                spent=nano_to_usd(state.spent),
+                held=nano_to_usd(state.held),
+                holds=state.holds,
+                resets_at=state.resets_at,
+            )
+        )
+    nothing = Decimal(0)
+    for key, budget in limits.items():
+        if key not in touched:
+            resets = window(budget.per, now, zone).end
+            found.append(
+                BudgetStatus(budget.scope, budget.per, budget.limit, nothing, nothing, 0, resets)
+            )
+    return found
+
+
+def _add(earlier: Total | None, total: Total, group: tuple[str, ...]) -> Total:
+    if earlier is None:
+        return Total(group, *_sums(total))
+    pairs = zip(_sums(earlier), _sums(total), strict=True)
+    return Total(group, *(one + other for one, other in pairs))
+
+
+def _sums(total: Total) -> tuple[int, ...]:
+    return (
+        total.calls,
+        total.refused,
+        total.cached,
+        total.cost,
+        total.saved,
+        total.fallback_saved,
+        total.prompt_tokens,
+        total.completion_tokens,
+        total.inexact,
+        total.unpriced,
+    )
+
+
+def _row(total: Total) -> ReportRow:
+    return ReportRow(
+        group=total.group,
+        calls=total.calls,
+        refused=total.refused,
+        cached=total.cached,
+        cost=nano_to_usd(total.cost),
+        saved=nano_to_usd(total.saved),
+        fallback_saved=nano_to_usd(total.fallback_saved),
+        prompt_tokens=total.prompt_tokens,
+        completion_tokens=total.completion_tokens,
+        inexact=total.inexact,
+        unpriced=total.unpriced,
+    )

@@ -1,0 +1,217 @@
+"""Reports and budgets as tables for people, and as JSON and CSV for programs."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llmcost_plugins.budgets import BudgetStatus
+from llmcost_plugins.money import format_usd, usd_string, usd_to_nano
+from llmcost_plugins.reports import ReportRow
+
+_GROUP: Final[dict[str, Any]] = {"overflow": "fold", "min_width": 12}
+_BAR_CELLS: Final = 10
+_NEARLY: Final = Decimal("0.8")
+
+Record = dict[str, Any]
+
+
+class Format(StrEnum):
+    """How data is written to standard output."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def report_records(rows: Iterable[ReportRow], by: Sequence[str]) -> list[Record]:
+    """Return the rows as plain values; money as decimal strings in USD."""
+    return [
+        {
+            **dict(zip(by, row.group, strict=True)),
+            "calls": row.calls,
+            "cost_usd": _plain(row.cost),
+            "cached": row.cached,
+            "saved_usd": _plain(row.saved),
+            "fallback_saved_usd": _plain(row.fallback_saved),
+            "refused": row.refused,
+            "prompt_tokens": row.prompt_tokens,
+            "completion_tokens": row.completion_tokens,
+            "inexact": row.inexact,
+            "unpriced": row.unpriced,
+        }
+        for row in rows
+    ]
+
+
+def budget_records(statuses: Iterable[BudgetStatus]) -> list[Record]:
+    """Return the statuses as plain values; money as decimal strings in USD."""
+    return [
+        {
+            "scope": status.scope,
+            "period": status.per.value,
+            "limit_usd": None if status.limit is None else _plain(status.limit),
+            "spent_usd": _plain(status.spent),
+            "held_usd": _plain(status.held),
+            "calls_in_flight": status.holds,
+            "left_usd": None if status.left is None else _plain(status.left),
+            "resets_at": status.resets_at.isoformat() if status.resets_at else None,
+        }
+        for status in statuses
+    ]
+
+
+def write_json(records: Sequence[Record]) -> str:
+    """Write records as a JSON array."""
+    return json.dumps(records, indent=2, ensure_ascii=False)
+
+
+def write_csv(records: Sequence[Record]) -> str:
+    """Write records as CSV with a header; nothing at all when there are none."""
+    if not records:
+        return ""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_harmless(record) for record in records)
+    return out.getvalue().rstrip("\n")
+
+
+def report_table(rows: Sequence[ReportRow], by: Sequence[str], title: str) -> Table:
+    """Return a report as a table, with a line of sums when there are several rows."""
+    table = _table(title, show_footer=len(rows) > 1)
+    sums = _sums(rows)
+    for place, name in enumerate(by):
+        table.add_column(name.capitalize(), footer="total" if place == 0 else "", **_GROUP)
+    for heading, show in _COLUMNS.items():
+        if heading in _ALWAYS or any(show(row) != "-" for row in rows):
+            table.add_column(heading, justify="right", footer=show(sums), no_wrap=True)
+    shown = [str(column.header) for column in table.columns[len(by) :]]
+    for row in rows:
+        group = [value or "(none)" for value in row.group]
+        table.add_row(*group, *(_COLUMNS[heading](row) for heading in shown))
+    return table
+
+
+def budget_table(statuses: Iterable[BudgetStatus], title: str = "Budgets") -> Table:
+    """Return budgets as a table with a bar of what is spent and held."""
+    table = _table(title)
+    table.add_column("Budget", **_GROUP)
+    table.add_column("Per", no_wrap=True)
+    for heading in ("Limit", "Spent", "Held", "Left"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Used", no_wrap=True)
+    table.add_column("Resets (UTC)", no_wrap=True)
+    for status in statuses:
+        table.add_row(
+            status.scope,
+            status.per.value,
+            "-" if status.limit is None else _money(status.limit),
+            _money(status.spent),
+            _money(status.held) if status.holds else "-",
+            "-" if status.left is None else _money(status.left),
+            _bar(status),
+            _moment(status.resets_at),
+        )
+    return table
+
+
+def show(
+    records: Sequence[Record], table: Callable[[], Table], form: Format, console: Console
+) -> None:
+    """Write data to the console in the form asked for."""
+    if form is Format.TABLE:
+        console.print(table())
+        return
+    text = write_json(records) if form is Format.JSON else write_csv(records)
+    # Not through rich: it would wrap and colour what a program reads.
+    console.file.write(f"{text}\n" if text else "")
+
+
+def _table(title: str, *, show_footer: bool = False) -> Table:
+    # Without padding: the box parts the columns, and eight of them fit 80 characters.
+    return Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, show_footer=show_footer, padding=0
+    )
+
+
+def _plain(amount: Decimal) -> str:
+    return usd_string(usd_to_nano(amount))
+
+
+def _money(amount: Decimal) -> str:
+    return format_usd(usd_to_nano(amount))
+
+
+def _optional_money(amount: Decimal) -> str:
+    return _money(amount) if amount else "-"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "-"
+
+
+_COLUMNS: Final[Mapping[str, Callable[[ReportRow], str]]] = {
+    "Calls": lambda row: f"{row.calls:,}",
+    "Cost": lambda row: _money(row.cost),
+    "Cached": lambda row: _count(row.cached),
+    "Saved": lambda row: _optional_money(row.saved),
+    "Fell back": lambda row: _optional_money(row.fallback_saved),
+    "Refused": lambda row: _count(row.refused),
+    "Tokens": lambda row: f"{row.prompt_tokens:,}+{row.completion_tokens:,}",
+    "Estimated": lambda row: _count(row.inexact),
+    "Unpriced": lambda row: _count(row.unpriced),
+}
+_ALWAYS: Final = frozenset({"Calls", "Cost", "Tokens"})
+
+
+def _sums(rows: Sequence[ReportRow]) -> ReportRow:
+    nothing = Decimal(0)
+    return ReportRow(
+        group=(),
+        calls=sum(row.calls for row in rows),
+        refused=sum(row.refused for row in rows),
+        cached=sum(row.cached for row in rows),
+        cost=sum((row.cost for row in rows), nothing),
+        saved=sum((row.saved for row in rows), nothing),
+        fallback_saved=sum((row.fallback_saved for row in rows), nothing),
+        prompt_tokens=sum(row.prompt_tokens for row in rows),
+        completion_tokens=sum(row.completion_tokens for row in rows),
+        inexact=sum(row.inexact for row in rows),
+        unpriced=sum(row.unpriced for row in rows),
+    )
+
+
+def _bar(status: BudgetStatus) -> Text:
+    if not status.limit:
+        return Text("-")
+    used = (status.spent + status.held) / status.limit
+    cells = min(_BAR_CELLS, int(used * _BAR_CELLS))
+    colour = "red" if used >= 1 else "yellow" if used >= _NEARLY else "green"
+    bar = Text("█" * cells, style=colour)
+    bar.append("░" * (_BAR_CELLS - cells), style="dim")
+    return bar.append(f" {used:.0%}")
+
+
+def _moment(instant: datetime | None) -> str:
+    return instant.strftime("%m-%d %H:%M") if instant else "-"
+
+
+def _harmless(record: Record) -> Record:
+    """Keep a spreadsheet from taking a label such as ``=cmd()`` for a formula."""
+    return {
+        key: f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
+        for key, value in record.items()
+    }
+
+
+_FORMULA: Final = ("=", "+", "@", "\t", "\r")

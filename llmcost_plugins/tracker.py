@@ -1,0 +1,476 @@
+"""`CostTracker`: one object that prices, holds, settles and records calls."""
+
+import logging
+import os
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final, Self
+
+from llmcost_plugins.budgets import Budget, BudgetBook, BudgetStatus, Subject
+from llmcost_plugins.errors import BudgetExceeded, PriceUnknown
+from llmcost_plugins.guard import Guard, Owner, current_owner
+from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels, make_labels
+from llmcost_plugins.ledger import Call, Hold, Ledger, Outcome, Status, open_ledger
+from llmcost_plugins.pricing import CallSize, Catalog, Match, Prices, cost_of, upper_bound
+from llmcost_plugins.pricing.catalog import shared_catalog
+from llmcost_plugins.pricing.estimate import ceiling_bound, output_bound
+from llmcost_plugins.reports import budget_statuses
+from llmcost_plugins.settings import REFUSE, Settings, UnknownModelPolicy
+from llmcost_plugins.usage import Trust, Usage
+
+_log: Final = logging.getLogger("llmcost_plugins")
+_TRIPPED_KEPT: Final = 100
+_PRUNE_FROM: Final = 1024
+
+
+def utc_now() -> datetime:
+    """Return the current instant; the default clock."""
+    return datetime.now(UTC)  # noqa: TID251 - the default clock
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """What an adapter knows of a call before it is made.
+
+    Attributes:
+        id: made by the caller and unique; the same id is the same call.
+        model: the name as the framework reports it.
+        provider: the framework's name of the provider, where known.
+        size: how large the call can become.
+        labels: who caused it, as the call itself says; win over the `attribute` blocks in force.
+        defaults: who causes calls of this place in general; those blocks win over these.
+        run: the outermost run that it belongs to; the call itself when `None`.
+        preferred: the model a router would rather have used, where it is another.
+        preferred_provider: that model's provider.
+        has_alternative: whether a refusal only means that the next candidate is asked; it is then
+            not recorded as one.
+        may_wait: whether to wait for calls in flight at all.
+    """
+
+    id: str
+    model: str
+    provider: str | None
+    size: CallSize
+    labels: Labels = field(default_factory=Labels)
+    defaults: Labels = field(default_factory=Labels)
+    run: str | None = None
+    preferred: str | None = None
+    preferred_provider: str | None = None
+    has_alternative: bool = False
+    may_wait: bool = True
+
+
+class OpenCall:
+    """A call between its hold and its end. One of the end verbs takes effect, the first.
+
+    The end verbs never raise: the provider has answered, and a failure of the bookkeeping must not
+    cost the answer. What fails is logged and counted in `CostTracker.failures`.
+    """
+
+    __slots__ = ("_tracker", "amount", "call", "lease_until", "outcome", "owner", "prices", "spec")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the facts of a call, made in one place
+        self,
+        tracker: "CostTracker",
+        spec: CallSpec,
+        call: Call,
+        prices: Prices | None,
+        amount: int,
+        lease_until: datetime,
+    ) -> None:
+        self._tracker = tracker
+        self.spec = spec
+        self.call = call
+        self.prices = prices
+        self.amount = amount
+        self.lease_until = lease_until
+        self.owner: Owner = current_owner()
+        self.outcome: Outcome | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether one of the end verbs has taken effect."""
+        return self._tracker.find(self.spec.id) is not self
+
+    def finish(self, usage: Usage, served: str | None = None) -> Outcome | None:
+        """Settle with the usage that the provider reported.
+
+        Args:
+            usage: what was used.
+            served: the model's name as the provider reported it; preferred for pricing.
+
+        Returns:
+            What was recorded when the call ended, by this verb or an earlier one; `None` when it
+            could not be recorded.
+        """
+        return self._tracker._end(self, Status.OK, usage, served)  # noqa: SLF001 - one unit
+
+    def cached(self, usage: Usage, served: str | None = None) -> Outcome | None:
+        """Settle as answered from a cache: no cost, *usage*'s price is saved."""
+        return self._tracker._end(self, Status.CACHED, usage, served)  # noqa: SLF001
+
+    def fail(self, error: BaseException, *, billed: Usage | None = None) -> Outcome | None:
+        """Settle as failed; without *billed* usage the provider charged nothing."""
+        usage = Usage() if billed is None else billed
+        return self._tracker._end(self, Status.ERROR, usage, None, _brief(error))  # noqa: SLF001
+
+    def abort(
+        self, *, streamed_bytes: int | None, usage: Usage | None = None, detail: str = ""
+    ) -> Outcome | None:
+        """Settle as broken off; estimated on the safe side unless the *usage* is known.
+
+        Args:
+            streamed_bytes: the size of what was received so far, see `estimated_usage`.
+            usage: what the provider reported before the end.
+            detail: why.
+        """
+        if usage is None:
+            usage = self.estimated_usage(streamed_bytes)
+        return self._tracker._end(self, Status.ABORTED, usage, None, detail)  # noqa: SLF001
+
+    def release(self) -> None:
+        """Give the money back: nothing was sent."""
+        self._tracker._release(self)  # noqa: SLF001
+
+    def estimated_usage(self, received_bytes: int | None) -> Usage:
+        """Return what the provider can have counted for the part of a call that is known of.
+
+        What it went on to produce after the caller had left is in no one's sight.
+
+        Args:
+            received_bytes: UTF-8 bytes of the answer received; a token has at least one. The whole
+                output cap counts when it is `None`, because nothing says how much was produced,
+                and for a model that reasons, because what was received is not all of it.
+        """
+        cap = self._tracker.output_cap(self.prices, self.spec.size) * max(self.spec.size.choices, 1)
+        hidden = self.prices is not None and self.prices.reasons
+        seen = cap if received_bytes is None or hidden else min(cap, received_bytes)
+        prompt = self.spec.size.prompt_bound
+        if self.prices and self.prices.max_input_tokens:
+            prompt = min(prompt, self.prices.max_input_tokens)
+        return Usage(input=prompt, output=seen, trust=Trust.ESTIMATED)
+
+
+class CostTracker:
+    """Prices, holds, settles and records calls. Safe to share between threads and tasks.
+
+    Args:
+        ledger: where money is counted.
+        budgets: what may be spent; more than one may cover a call, and all must agree.
+        catalog: the prices; by default those shared by the process.
+        clock: returns the current aware instant.
+        zone: the calendar of the budgets.
+        hold_wait: how long a call waits for calls in flight to settle.
+        call_max: the longest a call may take; then its hold counts as lost.
+        max_output_tokens: the answer's length to hold for when nothing caps it.
+        unknown_model: what happens under a budget to a model without a price.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
+        self,
+        ledger: Ledger,
+        budgets: Iterable[Budget] = (),
+        *,
+        catalog: Catalog | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        zone: tzinfo = UTC,
+        hold_wait: timedelta = timedelta(seconds=2),
+        call_max: timedelta = timedelta(seconds=900),
+        max_output_tokens: int = 4096,
+        unknown_model: UnknownModelPolicy = REFUSE,
+    ) -> None:
+        self.ledger = ledger
+        self.zone = zone
+        self.max_output_tokens = max_output_tokens
+        self.tripped: deque[BudgetExceeded] = deque(maxlen=_TRIPPED_KEPT)
+        self.failures = 0
+        self._book = BudgetBook(budgets, zone)
+        self._label_keys = frozenset(STANDARD_LABELS) | self._book.label_keys
+        self._catalog = catalog
+        self._clock = clock
+        self._guard = Guard(ledger, hold_wait)
+        self._call_max = call_max
+        self._unknown_model = unknown_model
+        self._open: dict[str, OpenCall] = {}
+        # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
+        self._lock = threading.RLock()
+        self._process = (0, "")
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Build from the environment variables; *overrides* are fields of `Settings`.
+
+        Raises:
+            ConfigurationError: a setting cannot be used.
+        """
+        return cls.from_settings(Settings.from_env(**overrides))
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Build from settings."""
+        return cls(
+            open_ledger(settings.ledger, settings.timezone),
+            settings.budgets,
+            zone=settings.timezone,
+            hold_wait=settings.hold_wait,
+            call_max=settings.call_max,
+            max_output_tokens=settings.max_output_tokens,
+            unknown_model=settings.unknown_model,
+        )
+
+    @property
+    def catalog(self) -> Catalog:
+        """The prices; loaded at first use."""
+        if self._catalog is None:
+            self._catalog = shared_catalog()
+        return self._catalog
+
+    @property
+    def label_keys(self) -> frozenset[str]:
+        """The label keys that adapters take from a framework's metadata."""
+        return self._label_keys
+
+    def budgets(self) -> list[BudgetStatus]:
+        """Say how every bucket of the current periods stands."""
+        return budget_statuses(self.ledger, self._book.budgets, self._clock(), self.zone)
+
+    def output_cap(self, prices: Prices | None, size: CallSize) -> int:
+        """Return the answer tokens per choice that a call of this size is held for."""
+        if prices is None:
+            return self.max_output_tokens if size.output_cap is None else size.output_cap
+        return output_bound(size, prices, self.max_output_tokens)
+
+    def start(self, spec: CallSpec) -> OpenCall:
+        """Hold what the call can cost at most; adopt the hold if this call has one already.
+
+        Waits a moment when only calls in flight stand in the way, except on an event loop.
+
+        Raises:
+            BudgetExceeded: a budget cannot pay for it; nothing may be sent.
+            PriceUnknown: a budget applies and no price is known.
+            LedgerUnavailable: nothing can be held.
+        """
+        adopted = self._open.get(spec.id)
+        if adopted is not None:
+            return adopted
+        call, hold = self._prepare(spec)
+        try:
+            self._guard.hold(hold, may_wait=self._may_wait(call))
+        except BudgetExceeded as error:
+            self._note_refusal(call, error)
+            raise
+        return self._opened(call)
+
+    async def astart(self, spec: CallSpec) -> OpenCall:
+        """Do what `start` does, and wait by awaiting."""
+        adopted = self._open.get(spec.id)
+        if adopted is not None:
+            return adopted
+        call, hold = self._prepare(spec)
+        try:
+            await self._guard.ahold(hold, may_wait=self._may_wait(call))
+        except BudgetExceeded as error:
+            self._note_refusal(call, error)
+            raise
+        return self._opened(call)
+
+    def find(self, call_id: str) -> OpenCall | None:
+        """Return the open call of that id."""
+        return self._open.get(call_id)
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self.ledger.close()
+
+    def _prepare(self, spec: CallSpec) -> tuple[OpenCall, Hold]:
+        found = self.catalog.resolve(spec.model, spec.provider)
+        now = self._clock()
+        prices = found.prices
+        provider = found.provider
+        labels = spec.defaults.merged(current_labels()).merged(spec.labels)
+        run = spec.run or spec.id
+        buckets = self._book.buckets(Subject(found.model, provider, labels, run), now)
+        if prices is not None:
+            amount = upper_bound(spec.size, prices, self.max_output_tokens)
+        elif buckets and self._unknown_model.refuse:
+            raise PriceUnknown(spec.model, found.reason)
+        else:
+            ceiling = self._unknown_model.ceiling
+            amount = ceiling_bound(spec.size, ceiling, self.max_output_tokens)
+        call = Call(spec.id, now, found.model, spec.model, provider, labels, run)
+        lease = now + self._call_max
+        opened = OpenCall(self, spec, call, prices, amount, lease)
+        return opened, Hold(call, amount, buckets, lease, self._owner_name())
+
+    def _opened(self, call: OpenCall) -> OpenCall:
+        with self._lock:
+            if len(self._open) >= _PRUNE_FROM:
+                self._prune(call.call.at)
+            return self._open.setdefault(call.spec.id, call)
+
+    def _prune(self, now: datetime) -> None:
+        """Forget calls whose hold the ledger counts as lost by now."""
+        for call_id in [id_ for id_, call in self._open.items() if call.lease_until < now]:
+            del self._open[call_id]
+
+    def _may_wait(self, call: OpenCall) -> bool:
+        """Tell whether the money in the way could be settled while this thread or task waits."""
+        if not call.spec.may_wait:
+            return False
+        mine, now = call.owner, call.call.at
+        # A copy: other threads open and end calls meanwhile.
+        others = list(self._open.values())
+        return not any(other.owner == mine and other.lease_until > now for other in others)
+
+    def _note_refusal(self, call: OpenCall, error: BudgetExceeded) -> None:
+        """Keep a refusal visible, even where someone's ``except`` swallows the error."""
+        if call.spec.has_alternative and error.refusal.may_fall_back:
+            return
+        self.tripped.append(error)
+        self.ledger.record_refusal(call.call, error.refusal)
+
+    def _release(self, opened: OpenCall) -> None:
+        if self._open.pop(opened.spec.id, None) is None:
+            return
+        try:
+            self.ledger.release(opened.spec.id)
+        except Exception:  # noqa: BLE001 - what stands in the way shows at the next hold
+            self.note_failure("the hold of the call %s could not be given back", opened.spec.id)
+
+    def note_failure(self, what: str, *arguments: object) -> None:
+        """Log a failure of the bookkeeping, with the exception being handled, and count it.
+
+        Args:
+            what: what has failed, with places for *arguments* as in logging.
+            arguments: what to put there.
+        """
+        with self._lock:
+            self.failures += 1
+        _log.error(what, *arguments, exc_info=sys.exc_info()[0] is not None)
+
+    def _end(
+        self, opened: OpenCall, status: Status, usage: Usage, served: str | None, detail: str = ""
+    ) -> Outcome | None:
+        if self._open.pop(opened.spec.id, None) is None:
+            return opened.outcome
+        try:
+            outcome = self._price(opened, status, usage, served, detail)
+            if self.ledger.settle(opened.call, outcome):
+                opened.outcome = outcome
+        except Exception:  # noqa: BLE001 - the answer is paid for and must arrive
+            self.note_failure(
+                "the cost of the call %s to %r could not be recorded; its hold of the ledger stays "
+                "until its lease ends at %s and counts as lost then",
+                opened.spec.id,
+                opened.spec.model,
+                opened.lease_until,
+            )
+        return opened.outcome
+
+    def _price(
+        self, opened: OpenCall, status: Status, usage: Usage, served: str | None, detail: str
+    ) -> Outcome:
+        cost, trust = self._cost(opened, usage, served)
+        spec = opened.spec
+        preferred = preferred_cost = None
+        if spec.preferred is not None and status is Status.OK:
+            found = self.catalog.resolve(spec.preferred, spec.preferred_provider)
+            if found.prices:
+                preferred = found.model
+                preferred_cost = cost_of(usage, found.prices).nano
+        free = status is Status.CACHED
+        return Outcome(
+            status=status,
+            usage=replace(usage, trust=trust),
+            cost=0 if free else cost,
+            finished_at=self._clock(),
+            served=served,
+            saved=cost if free else 0,
+            preferred_model=preferred,
+            preferred_cost=preferred_cost,
+            fingerprint=self.catalog.fingerprint,
+            detail=detail,
+        )
+
+    def _cost(self, opened: OpenCall, usage: Usage, served: str | None) -> tuple[int, Trust]:
+        found = self.catalog.resolve(opened.spec.model, opened.spec.provider)
+        if served and served != opened.spec.model:
+            # The served snapshot says what was billed, if the catalog knows exactly that one.
+            precise = self.catalog.resolve(served, opened.spec.provider)
+            if precise.match is Match.EXACT or found.prices is None:
+                found = precise
+        if found.prices is None:
+            ceiling = self._unknown_model.ceiling
+            if ceiling == (0, 0):
+                return 0, Trust.UNPRICED
+            size = CallSize(usage.prompt_tokens, usage.completion_tokens)
+            return ceiling_bound(size, ceiling, 0), Trust.ESTIMATED
+        cost = cost_of(usage, found.prices).nano
+        certain = found.match is Match.EXACT or usage.trust is not Trust.PROVIDER
+        return cost, usage.trust if certain else Trust.ESTIMATED
+
+    def _owner_name(self) -> str:
+        pid = os.getpid()
+        if self._process[0] != pid:
+            self._process = (pid, f"{socket.gethostname()}:{pid}")
+        return self._process[1]
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+def take_labels(tracker: CostTracker, metadata: dict[str, Any], tags: Iterable[str]) -> Labels:
+    """Pick the labels out of a framework's metadata.
+
+    Taken are the standard keys, the keys that budgets look at, and ``llmcost_<key>`` for any other;
+    values that are no label (nested objects, empty strings) are left out, since metadata is shared
+    with other tools. Nothing else is stored: metadata often holds prompts.
+    """
+    values: dict[str, object] = {}
+    for key, value in metadata.items():
+        name = key.removeprefix("llmcost_")
+        if name in tracker.label_keys or name != key:
+            values[name] = value
+    usable = {k: v for k, v in values.items() if _is_label(k, v)}
+    return make_labels(usable, [tag for tag in tags if tag and tag.isprintable()])
+
+
+def _is_label(key: str, value: object) -> bool:
+    try:
+        make_labels({key: value})
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, it is no label
+        return False
+    return True
+
+
+_default_lock = threading.Lock()
+_default: list[CostTracker] = []
+
+
+def default_tracker() -> CostTracker:
+    """Return the process-wide tracker, built from the environment at the first call.
+
+    Raises:
+        ConfigurationError: a setting cannot be used.
+    """
+    with _default_lock:
+        if not _default:
+            _default.append(CostTracker.from_env())
+        return _default[0]
+
+
+def set_default_tracker(tracker: CostTracker | None) -> CostTracker | None:
+    """Replace the process-wide tracker and return the former one.
+
+    `None` makes the next use read the environment anew.
+    """
+    with _default_lock:
+        former = _default[0] if _default else None
+        _default[:] = [] if tracker is None else [tracker]
+        return former

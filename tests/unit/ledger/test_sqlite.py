@@ -1,0 +1,453 @@
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from llmcost_plugins.budgets import Budget
+from llmcost_plugins.errors import ConfigurationError, LedgerUnavailable
+from llmcost_plugins.ledger import Ledger, open_ledger
+from llmcost_plugins.ledger.database import APPLICATION_ID, BUSY_TIMEOUT_S, SCHEMA_VERSION
+from llmcost_plugins.ledger.sqlite import SQLiteLedger
+from llmcost_plugins.testing.ledger_contract import NOON, USD, make_call, make_hold, outcome
+
+NOBODY = 65534
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def write_one(ledger: Ledger) -> None:
+    call = make_call()
+    ledger.hold(make_hold(call, USD, Budget("global", 1000)))
+    ledger.settle(call, outcome(USD))
+
+
+def refused(path: Path) -> str:
+    """Use the ledger in every way; return the one message that all of them give."""
+    ledger = SQLiteLedger(path)
+    uses = (
+        lambda: ledger.hold(make_hold(make_call(), 1, Budget("global", 1))),
+        lambda: ledger.settle(make_call(), outcome(1)),
+        lambda: ledger.sweep(NOON),
+    )
+    messages = set()
+    for use in uses:
+        with pytest.raises(LedgerUnavailable) as caught:
+            use()
+        messages.add(str(caught.value))
+    (message,) = messages
+    assert repr(str(path)) in message
+    assert "LLMCOST_LEDGER" in message
+    return message
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "ledger.db"
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """Give a folder, and take away the rights of root, who may write everywhere."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        if os.geteuid() != 0:
+            yield folder
+            return
+        os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            os.seteuid(0)
+
+
+# ---------------------------------------------------------------------- the file
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_what_is_created_belongs_to_its_user_alone(path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with SQLiteLedger(path) as ledger:
+            write_one(ledger)
+            assert list(ledger.entries())
+            files = sorted(file.name for file in path.parent.iterdir())
+            assert files == ["ledger.db", "ledger.db-shm", "ledger.db-wal"]
+            assert {mode(file) for file in path.parent.iterdir()} == {0o600}
+            assert mode(path.parent) == 0o700
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_that_exists_keeps_its_mode(path: Path) -> None:
+    path.parent.mkdir(mode=0o755)
+    path.parent.chmod(0o755)
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+    assert mode(path.parent) == 0o755
+    assert mode(path) == 0o600
+
+
+def test_nothing_is_created_before_the_first_use(path: Path) -> None:
+    SQLiteLedger(path).close()
+    assert not path.parent.exists()
+
+
+def test_a_ledger_is_left_in_one_file_when_closed(path: Path) -> None:
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.db"]
+
+
+def test_what_was_written_is_there_after_reopening(path: Path) -> None:
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+        held = make_call()
+        ledger.hold(make_hold(held, USD, Budget("global", 1000)))
+    with SQLiteLedger(path) as ledger:
+        (state,) = ledger.statuses(NOON)
+        assert (state.spent, state.held, state.holds) == (USD, USD, 1)
+        assert ledger.settle(held, outcome(5))
+
+
+def test_a_copy_that_lost_write_ahead_logging_gets_it_back(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    with SQLiteLedger(copy) as ledger:
+        write_one(ledger)
+        assert copy.with_name("copy.db-wal").exists()
+
+
+@pytest.mark.parametrize(("query", "level"), [("", 1), ("?sync=normal", 1), ("?sync=full", 2)])
+def test_the_url_says_how_durable_a_commit_is(path: Path, query: str, level: int) -> None:
+    ledger = SQLiteLedger.from_url(f"sqlite:///{path}{query}")
+    with ledger, ledger._database.writing() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+def test_a_relative_path_and_a_home_are_understood(
+    tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert SQLiteLedger.from_url("sqlite:///x.db").path == Path("x.db")
+    assert SQLiteLedger.from_url("sqlite:///~/x.db").path == own_home / "x.db"
+    assert SQLiteLedger.from_url("sqlite:////a/b.db").path == Path("/a/b.db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ledger.db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///?sync=full",
+        "sqlite:///x.db?sync=none",
+        "sqlite:///~no-such-user/x.db",
+        "postgres:///x",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_ledger(url)
+    assert f"LLMCOST_LEDGER={url!r}" in str(caught.value)
+
+
+# ---------------------------------------------------------------------- files that are no ledger
+
+
+def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"not a database at all, but long enough to have a header\n" * 100)
+    before = path.read_bytes()
+    assert "restore a backup, or move it away" in refused(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("ledger.db*")) == [path]
+
+
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION, 7])
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+def test_a_file_of_another_program_is_refused_and_left_as_it_is(
+    tmp_path: Path, version: int, journal: str
+) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA journal_mode = {journal}")
+        db.execute("CREATE TABLE entries (id INTEGER)")
+        db.execute(f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
+    assert "another program" in refused(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("other.db*")) == [path]
+
+
+def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
+    message = refused(path)
+    assert "Upgrade llmcost-plugins" in message
+    assert f"schema {SCHEMA_VERSION + 1}" in message
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.touch()
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+
+
+def test_a_file_in_the_way_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("keep me")
+    assert "cannot be created" in refused(tmp_path / "file" / "ledger.db")
+    assert (tmp_path / "file").read_text() == "keep me"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux")
+def test_a_place_that_takes_no_files_is_named() -> None:
+    assert "cannot be created" in refused(Path("/proc/llmcost/ledger.db"))
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").mkdir()
+    assert "Check that this user can" in refused(tmp_path / "ledger.db")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_folder_without_the_right_to_write_is_named(unprivileged: Path) -> None:
+    folder = unprivileged / "folder"
+    folder.mkdir(mode=0o555)
+    assert "cannot be created: Permission denied" in refused(folder / "ledger.db")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_file_that_may_only_be_read_is_named(unprivileged: Path) -> None:
+    path = unprivileged / "ledger.db"
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+    path.chmod(0o400)
+    before = path.read_bytes()
+    with SQLiteLedger(path) as ledger:
+        assert len(list(ledger.entries())) == 1
+        with pytest.raises(LedgerUnavailable, match=r"ledger\.db.*Check that this user can"):
+            write_one(ledger)
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_that_cannot_be_opened_leaves_no_open_files(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"damaged" * 1000)
+    ledger = SQLiteLedger(path)
+    for _ in range(5):
+        with pytest.raises(LedgerUnavailable):
+            ledger.sweep(NOON)
+    assert ledger._database._opened == []
+
+
+def test_a_lock_that_another_holds_for_too_long_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmcost_plugins.ledger.database.BUSY_TIMEOUT_S", 0.05)
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(LedgerUnavailable, match="Another process kept it locked"):
+                ledger.sweep(NOON)
+            other.execute("ROLLBACK")
+        write_one(ledger)
+    assert BUSY_TIMEOUT_S == 10
+
+
+def test_a_failure_in_the_middle_of_a_verb_leaves_nothing_half_written(path: Path) -> None:
+    with SQLiteLedger(path) as ledger:
+        call = make_call(user="u1")
+        ledger.hold(make_hold(call, USD, Budget("global", 1000)))
+        with ledger._database.writing() as db:
+            db.execute("ALTER TABLE totals_by_person RENAME TO hidden")
+        with pytest.raises(LedgerUnavailable, match="totals_by_person"):
+            ledger.settle(call, outcome(5))
+        with ledger._database.writing() as db:
+            db.execute("ALTER TABLE hidden RENAME TO totals_by_person")
+        (state,) = ledger.statuses(NOON)
+        assert (state.spent, state.held, state.holds) == (0, USD, 1)
+        assert list(ledger.entries()) == []
+        assert ledger.settle(call, outcome(5))
+
+
+def test_an_interrupt_inside_a_verb_gives_the_lock_back(path: Path) -> None:
+    with SQLiteLedger(path) as ledger:
+        with pytest.raises(KeyboardInterrupt), ledger._database.writing():
+            raise KeyboardInterrupt
+        write_one(ledger)
+
+
+# ---------------------------------------------------------------------- days of people
+
+
+def test_sums_by_user_keep_the_days_of_the_ledgers_time_zone(path: Path) -> None:
+    zone = ZoneInfo("Asia/Tokyo")
+    midnight = datetime(2026, 3, 11, tzinfo=zone)
+    with SQLiteLedger(path, zone=zone) as ledger:
+        for at, cost in ((midnight - timedelta(seconds=1), 1), (midnight, 20)):
+            ledger.settle(make_call(at, user="u1"), outcome(cost))
+        found = ledger.totals(["slot", "user"])
+        assert [(total.group, total.cost) for total in found] == [
+            (("2026-03-09T15:00:00+00:00", "u1"), 1),
+            (("2026-03-10T15:00:00+00:00", "u1"), 20),
+        ]
+        (total,) = ledger.totals(["user"], since=midnight, until=midnight + timedelta(days=1))
+        assert total.cost == 20
+
+
+def test_a_span_that_cuts_a_day_of_a_user_is_exact_to_the_half_hour(path: Path) -> None:
+    with SQLiteLedger(path) as ledger:
+        for hour, cost in ((9, 1), (10, 20), (11, 300)):
+            at = datetime(2026, 3, 10, hour, 40, tzinfo=UTC)
+            ledger.settle(make_call(at, user="u1"), outcome(cost))
+        since = datetime(2026, 3, 10, 10, 30, tzinfo=UTC)
+        (total,) = ledger.totals(["user"], since=since)
+        assert total.cost == 320
+        (total,) = ledger.totals(["user"], since=since, until=since + timedelta(hours=1))
+        assert total.cost == 20
+
+
+# ---------------------------------------------------------------------- threads, forks, processes
+
+
+def test_thirty_two_threads_share_one_ledger(path: Path) -> None:
+    ready = threading.Barrier(32)
+
+    def work(_: int) -> None:
+        ready.wait()
+        for _ in range(10):
+            write_one(ledger)
+
+    with SQLiteLedger(path) as ledger, ThreadPoolExecutor(32) as pool:
+        list(pool.map(work, range(32)))
+        (total,) = ledger.totals([])
+        assert (total.calls, total.cost) == (320, 320 * USD)
+        (state,) = ledger.statuses(NOON)
+        assert (state.spent, state.held, state.holds) == (320 * USD, 0, 0)
+
+
+WRITE = """
+import os, sys, threading
+from datetime import UTC, datetime
+from pathlib import Path
+from llmcost_plugins.labels import Labels
+from llmcost_plugins.ledger import Call, Outcome, Status
+from llmcost_plugins.ledger.sqlite import SQLiteLedger
+from llmcost_plugins.usage import Usage
+
+now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+ledger = SQLiteLedger(Path(sys.argv[1]))
+
+def write(call_id):
+    call = Call(call_id, now, "gpt-4o", "gpt-4o", "openai", Labels(), "run")
+    assert ledger.settle(call, Outcome(Status.OK, Usage(input=1), 1, now))
+"""
+
+FORK = """
+write("first")
+stop = threading.Event()
+
+def busy():
+    while not stop.is_set():
+        ledger.sweep(now)
+        list(ledger.entries())
+
+threads = [threading.Thread(target=busy) for _ in range(3)]
+for thread in threads:
+    thread.start()
+told, tell = os.pipe()
+children = []
+for child in range(4):
+    pid = os.fork()
+    if pid == 0:
+        os.close(tell)
+        for n in range(20):
+            write(f"{child}-{n}")
+        os.read(told, 1)  # ends when the parent has closed the ledger
+        for n in range(20, 40):
+            write(f"{child}-{n}")
+        os._exit(0)
+    children.append(pid)
+stop.set()
+for thread in threads:
+    thread.join()
+write("parent")
+ledger.close()
+os.close(tell)
+assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 4
+print(len(list(ledger.entries())))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_of_a_busy_process_loses_no_entry(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE + FORK, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["162"]
+
+
+OPEN = """
+print("ready", flush=True)
+sys.stdin.readline()
+write(sys.argv[2])
+ledger.close()
+"""
+
+
+def test_eight_processes_may_create_the_same_ledger_at_once(path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITE + OPEN, str(path), str(n)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(8)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert errors == [""] * 8
+    with SQLiteLedger(path) as ledger:
+        assert sorted(entry.call.id for entry in ledger.entries()) == list("01234567")

@@ -1,0 +1,383 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcost_plugins.budgets import Budget
+from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown
+from llmcost_plugins.labels import attribute, make_labels
+from llmcost_plugins.ledger import Entry, Ledger, Status, open_ledger
+from llmcost_plugins.pricing import CallSize, Catalog
+from llmcost_plugins.pricing.sources import packaged_snapshot
+from llmcost_plugins.settings import parse_unknown_model
+from llmcost_plugins.testing import FakeClock
+from llmcost_plugins.tracker import (
+    CallSpec,
+    CostTracker,
+    default_tracker,
+    set_default_tracker,
+    take_labels,
+)
+from llmcost_plugins.usage import Trust, Usage
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+CATALOG = Catalog(packaged_snapshot())
+# gpt-4o: $2.50 and $10 per million tokens, so this call costs at most 1000 * 2500 + 100 * 10000.
+SIZE = CallSize(1000, 100)
+MOST = 3_500_000
+ids = count()
+
+Make = Callable[..., CostTracker]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOON)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def make(ledger: Ledger, clock: FakeClock) -> Make:
+    def make(*budgets: Budget, **settings: Any) -> CostTracker:
+        known = {"catalog": CATALOG, "clock": clock, "hold_wait": timedelta(0), **settings}
+        return CostTracker(ledger, budgets, **known)
+
+    return make
+
+
+def spec(model: str = "gpt-4o", **facts: Any) -> CallSpec:
+    known = {"id": f"id-{next(ids)}", "provider": "openai", "size": SIZE, **facts}
+    return CallSpec(model=model, **known)
+
+
+def only(ledger: Ledger) -> Entry:
+    (entry,) = ledger.entries()
+    return entry
+
+
+# ---------------------------------------------------------------------- one call
+
+
+def test_a_call_is_held_at_most_and_settled_exactly(make: Make, ledger: Ledger) -> None:
+    tracker = make(Budget("global", 1, "day"))
+    call = tracker.start(spec())
+    (status,) = tracker.budgets()
+    assert status.held * 10**9 == call.amount == MOST
+    assert status.holds == 1
+    outcome = call.finish(Usage(input=10, output=5), "gpt-4o-2024-08-06")
+    assert outcome is not None
+    assert (outcome.cost, outcome.usage.trust) == (10 * 2500 + 5 * 10_000, Trust.PROVIDER)
+    assert only(ledger).outcome == outcome
+    (status,) = tracker.budgets()
+    assert status.held == status.holds == 0
+    assert status.spent * 10**9 == outcome.cost
+
+
+def test_the_first_end_counts_and_later_ones_change_nothing(make: Make, ledger: Ledger) -> None:
+    call = make(Budget("global", 1)).start(spec())
+    first = call.finish(Usage(input=10))
+    assert call.ended
+    assert call.finish(Usage(input=99)) is first
+    assert call.cached(Usage(input=99)) is first
+    assert call.fail(KeyError()) is first
+    assert call.abort(streamed_bytes=99) is first
+    call.release()
+    assert only(ledger).outcome == first
+
+
+def test_a_second_start_with_the_same_id_adopts_the_first(make: Make) -> None:
+    tracker = make(Budget("global", 1))
+    first = tracker.start(spec(id="same"))
+    assert tracker.start(spec(id="same", model="gpt-4o-mini")) is first
+    (status,) = tracker.budgets()
+    assert status.holds == 1
+
+
+async def test_a_second_async_start_adopts_as_well(make: Make) -> None:
+    tracker = make(Budget("global", 1))
+    assert await tracker.astart(spec(id="same")) is await tracker.astart(spec(id="same"))
+
+
+@pytest.mark.parametrize(
+    ("served", "cost"),
+    [(None, 2500), ("gpt-4o", 2500), ("gpt-4o-2024-05-13", 5000), ("gpt-4o-2099-01-01", 2500)],
+)
+def test_a_served_snapshot_is_priced_when_it_is_known(
+    make: Make, ledger: Ledger, served: str | None, cost: int
+) -> None:
+    make().start(spec()).finish(Usage(input=1), served)
+    assert (only(ledger).outcome.cost, only(ledger).outcome.served) == (cost, served)
+
+
+def test_a_price_that_was_not_matched_exactly_makes_an_estimate(make: Make, ledger: Ledger) -> None:
+    make().start(spec("gpt-4o-2099-01-01")).finish(Usage(input=1))
+    assert only(ledger).outcome.usage.trust is Trust.ESTIMATED
+    assert only(ledger).outcome.cost == 2500
+
+
+def test_a_cached_answer_costs_nothing_and_saves_its_price(make: Make, ledger: Ledger) -> None:
+    make().start(spec()).cached(Usage(input=10))
+    outcome = only(ledger).outcome
+    assert (outcome.status, outcome.cost, outcome.saved) == (Status.CACHED, 0, 25_000)
+
+
+def test_a_failed_call_costs_what_was_billed(make: Make, ledger: Ledger) -> None:
+    tracker = make(Budget("global", 1))
+    tracker.start(spec()).fail(TimeoutError("too slow"))
+    tracker.start(spec()).fail(TimeoutError("too slow"), billed=Usage(input=1))
+    first, second = (entry.outcome for entry in ledger.entries())
+    assert (first.status, first.cost, first.detail) == (Status.ERROR, 0, "TimeoutError: too slow")
+    assert second.cost == 2500
+
+
+@pytest.mark.parametrize(("streamed", "output"), [(0, 0), (40, 40), (1000, 100), (None, 100)])
+def test_an_aborted_call_is_estimated_on_the_safe_side(
+    make: Make, ledger: Ledger, streamed: int | None, output: int
+) -> None:
+    make().start(spec()).abort(streamed_bytes=streamed, detail="closed")
+    outcome = only(ledger).outcome
+    assert outcome.usage == Usage(input=1000, output=output, trust=Trust.ESTIMATED)
+    assert outcome.cost == 1000 * 2500 + output * 10_000 <= MOST
+    assert (outcome.status, outcome.detail) == (Status.ABORTED, "closed")
+
+
+def test_a_released_call_leaves_no_trace(make: Make, ledger: Ledger) -> None:
+    tracker = make(Budget("global", 1))
+    call = tracker.start(spec())
+    call.release()
+    assert call.ended
+    assert list(ledger.entries()) == []
+    assert tracker.budgets()[0].holds == 0
+
+
+def test_what_falling_back_saved_is_recorded(make: Make, ledger: Ledger) -> None:
+    call = make().start(spec("gpt-4o-mini", preferred="gpt-4o", preferred_provider="openai"))
+    call.finish(Usage(input=1000))
+    outcome = only(ledger).outcome
+    assert (outcome.preferred_model, outcome.preferred_cost) == ("gpt-4o", 2_500_000)
+    (total,) = ledger.totals([])
+    assert total.fallback_saved == 2_500_000 - 150_000
+
+
+def test_a_lost_call_that_ends_late_is_corrected(
+    make: Make, ledger: Ledger, clock: FakeClock
+) -> None:
+    tracker = make(Budget("global", 1), call_max=timedelta(seconds=30))
+    call = tracker.start(spec())
+    clock.advance(30)
+    assert tracker.budgets()[0].spent * 10**9 == MOST
+    assert call.finish(Usage(input=1)) is not None
+    assert tracker.budgets()[0].spent * 10**9 == 2500
+    assert [entry.outcome.status for entry in ledger.entries()] == ["lost", "correction"]
+
+
+# ---------------------------------------------------------------------- labels
+
+
+def test_labels_of_the_call_win_over_blocks_and_blocks_over_defaults(
+    make: Make, ledger: Ledger
+) -> None:
+    defaults = make_labels({"team": "d", "feature": "d", "user": "d"}, ["d"])
+    own = make_labels({"user": "c"}, ["c"])
+    with attribute(feature="a", user="a", tags=["a"]):
+        call = make().start(spec(labels=own, defaults=defaults))
+    call.finish(Usage())
+    assert only(ledger).call.labels.values == {"team": "d", "feature": "a", "user": "c"}
+    assert set(only(ledger).call.labels.tags) == {"a", "c", "d"}
+
+
+def test_labels_are_taken_from_metadata_without_prompts(make: Make) -> None:
+    tracker = make(Budget("cost_center:*", 1))
+    metadata = {
+        "user": "u1",
+        "team": {"nested": 1},
+        "feature": "",
+        "cost_center": 7,
+        "llmcost_stage": "dev",
+        "prompt": "secret",
+        "llmcost_tags": "x",
+    }
+    labels = take_labels(tracker, metadata, ["a", "", "b\n", "c"])
+    assert labels == make_labels({"user": "u1", "cost_center": "7", "stage": "dev"}, ["a", "c"])
+
+
+def test_a_call_without_a_run_is_its_own(make: Make) -> None:
+    tracker = make(Budget("run", "0.0035"))
+    for _ in range(2):
+        tracker.start(spec(run=None)).finish(Usage(input=1))
+    tracker.start(spec(run="r")).finish(Usage(input=1))
+    with pytest.raises(BudgetExceeded):
+        tracker.start(spec(run="r"))
+
+
+# ---------------------------------------------------------------------- refusals and prices
+
+
+def test_a_refusal_is_kept_and_recorded(make: Make, ledger: Ledger) -> None:
+    tracker = make(Budget("global", "0.001", "day"))
+    with pytest.raises(BudgetExceeded) as caught:
+        tracker.start(spec())
+    assert list(tracker.tripped) == [caught.value]
+    assert only(ledger).outcome.status is Status.REFUSED
+    tracker.start(spec(size=CallSize(10, 10))).finish(Usage(input=1))
+
+
+def test_an_unknown_model_needs_a_price_only_under_a_budget(make: Make, ledger: Ledger) -> None:
+    with pytest.raises(PriceUnknown, match="gpt-99"):
+        make(Budget("global", 1)).start(spec("gpt-99"))
+    make(Budget("team:*", 1)).start(spec("gpt-99")).finish(Usage(input=10))
+    outcome = only(ledger).outcome
+    assert (outcome.cost, outcome.usage.trust) == (0, Trust.UNPRICED)
+
+
+def test_a_ceiling_stands_in_for_an_unknown_price(make: Make, ledger: Ledger) -> None:
+    policy = parse_unknown_model("ceiling:10,30")
+    tracker = make(Budget("global", 1), unknown_model=policy)
+    call = tracker.start(spec("gpt-99"))
+    assert call.amount == 1000 * 10_000 + 100 * 30_000
+    call.finish(Usage(input=1, output=1))
+    outcome = only(ledger).outcome
+    assert (outcome.cost, outcome.usage.trust) == (40_000, Trust.ESTIMATED)
+
+
+def test_the_policy_free_lets_an_unknown_model_pass_and_says_so(make: Make, ledger: Ledger) -> None:
+    tracker = make(Budget("global", 0), unknown_model=parse_unknown_model("free"))
+    tracker.start(spec("gpt-99")).finish(Usage(input=1))
+    assert only(ledger).outcome.usage.trust is Trust.UNPRICED
+    (total,) = ledger.totals([])
+    assert total.unpriced == 1
+
+
+def test_a_local_model_is_free_under_a_budget(make: Make, ledger: Ledger) -> None:
+    make(Budget("global", 0)).start(spec("my-llama", provider="ollama")).finish(Usage(input=1))
+    assert only(ledger).outcome.usage.trust is Trust.PROVIDER
+
+
+def test_a_budget_of_a_provider_covers_models_priced_by_a_stand_in(make: Make) -> None:
+    tracker = make(Budget("provider:together_ai", 0))
+    with pytest.raises(BudgetExceeded):
+        tracker.start(spec(provider="together"))
+    tracker.start(spec(provider="openai"))
+
+
+# ---------------------------------------------------------------------- waiting and threads
+
+
+def test_a_thread_never_waits_for_a_call_of_its_own(make: Make) -> None:
+    tracker = make(Budget("global", "0.0035"), hold_wait=timedelta(seconds=30))
+    tracker.start(spec())
+    started = time.monotonic()
+    with pytest.raises(BudgetExceeded):
+        tracker.start(spec())
+    assert time.monotonic() - started < 5
+
+
+def test_a_thread_waits_for_a_call_of_another(make: Make) -> None:
+    tracker = make(Budget("global", "0.0035"), hold_wait=timedelta(seconds=30))
+    held = threading.Event()
+
+    def other() -> None:
+        call = tracker.start(spec())
+        held.set()
+        time.sleep(0.1)
+        call.finish(Usage())
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(other)
+        held.wait(10)
+        tracker.start(spec()).release()
+        done.result()
+
+
+def test_of_thirty_two_threads_exactly_as_many_pass_as_the_budget_pays_for(make: Make) -> None:
+    tracker = make(Budget("global", "0.035"))
+    ready = threading.Barrier(32)
+
+    def one(_: int) -> bool:
+        ready.wait()
+        try:
+            tracker.start(spec())
+        except BudgetExceeded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(32) as pool:
+        assert sum(pool.map(one, range(32))) == 10
+    (status,) = tracker.budgets()
+    assert status.holds == 10
+    assert status.left == 0
+
+
+# ---------------------------------------------------------------------- a broken ledger
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def break_it(make: Make, ledger: Ledger, path: Path) -> tuple[CostTracker, Any]:
+    tracker = make(Budget("global", 1))
+    call = tracker.start(spec())
+    ledger.close()
+    path.write_bytes(b"damaged" * 1000)
+    for name in ("-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    return tracker, call
+
+
+@pytest.mark.parametrize("end", ["finish", "cached", "fail", "abort", "release"])
+def test_no_end_of_a_call_raises_when_the_ledger_breaks(
+    make: Make, ledger: Ledger, broken: Path, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker, call = break_it(make, ledger, broken)
+    ends: dict[str, Callable[[], object]] = {
+        "finish": lambda: call.finish(Usage(input=1)),
+        "cached": lambda: call.cached(Usage(input=1)),
+        "fail": lambda: call.fail(KeyError("x")),
+        "abort": lambda: call.abort(streamed_bytes=None),
+        "release": call.release,
+    }
+    assert ends[end]() is None
+    assert tracker.failures == 1
+    assert ends[end]() is None
+    assert tracker.failures == 1
+    assert call.spec.id in caplog.text
+
+
+def test_no_call_is_started_when_the_ledger_is_broken(
+    make: Make, ledger: Ledger, broken: Path
+) -> None:
+    tracker, _ = break_it(make, ledger, broken)
+    with pytest.raises(LedgerUnavailable):
+        tracker.start(spec())
+
+
+# ---------------------------------------------------------------------- the default tracker
+
+
+def test_the_default_tracker_is_built_once_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLMCOST_LEDGER", f"sqlite:///{tmp_path}/own.db")
+    monkeypatch.setenv("LLMCOST_BUDGETS", "global=5/day")
+    former = set_default_tracker(None)
+    try:
+        tracker = default_tracker()
+        assert default_tracker() is tracker
+        assert [status.scope for status in tracker.budgets()] == ["global"]
+        assert set_default_tracker(None) is tracker
+        assert default_tracker() is not tracker
+    finally:
+        set_default_tracker(former)
