@@ -1,0 +1,47 @@
+"""Cost control for LangChain: a callback handler, a router that falls back, and a disk cache.
+
+Importing this registers one inert configure hook: with ``LLMCOST_ENABLED=true`` in the environment,
+LangChain itself attaches a `CostCallbackHandler` to every run.
+"""
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+try:
+    from langchain_core.tracers.context import register_configure_hook
+except ImportError as error:
+    from llmcost_plugins.errors import MissingExtra
+
+    raise MissingExtra.of("langchain", "langchain-core") from error  # noqa: EM101 - names
+
+from llmcost_langchain.callback import CostCallbackHandler
+
+if TYPE_CHECKING:
+    from llmcost_langchain.cache import CompletionCache
+    from llmcost_langchain.errors import BudgetExceeded
+    from llmcost_langchain.router import FallbackRouter
+
+__all__ = ["BudgetExceeded", "CompletionCache", "CostCallbackHandler", "FallbackRouter"]
+
+_HOME = {"BudgetExceeded": "errors", "CompletionCache": "cache", "FallbackRouter": "router"}
+
+_attached: ContextVar[CostCallbackHandler | None] = ContextVar("llmcost_handler", default=None)
+register_configure_hook(
+    _attached, inheritable=True, handle_class=CostCallbackHandler, env_var="LLMCOST_ENABLED"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that the import itself stays light."""
+    if name in _HOME:
+        from importlib import import_module
+
+        value = getattr(import_module(f"llmcost_langchain.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

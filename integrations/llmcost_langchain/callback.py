@@ -1,0 +1,234 @@
+"""`CostCallbackHandler`: records every model call of a chain, stops what cannot be paid."""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+from llmcost_langchain._runs import run_roots
+from llmcost_plugins.labels import Labels, make_labels
+from llmcost_plugins.money import nano_to_usd
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import LLMResult
+
+    from llmcost_plugins.ledger import Outcome
+    from llmcost_plugins.pricing import CallSize
+    from llmcost_plugins.tracker import CostTracker, OpenCall
+
+_KEPT: Final = 1024
+
+
+class CostCallbackHandler(BaseCallbackHandler):
+    """Attach it to a chain, a model or a config; every model call below is recorded and guarded.
+
+    The call is refused by raising in the start event, before a request is sent. After the provider
+    has answered nothing here raises. Several handlers on one call record it once. Making a handler
+    has no side effect; without a *tracker* the process-wide one is built at the first call.
+
+    Synchronous on purpose: LangChain swallows what an asynchronous handler raises in sync code, so
+    that could not stop a call. Its methods take tens of microseconds and run inline.
+
+    Args:
+        tracker: where to record; by default the one set up by the environment variables.
+        tags: words for the calls seen here.
+        labels: who causes them, e.g. ``feature="chat"``. `attribute` blocks and the config's
+            metadata win over these.
+
+    Raises:
+        ConfigurationError: a label cannot be used.
+    """
+
+    raise_error = True
+    run_inline = True
+
+    def __init__(
+        self,
+        tracker: "CostTracker | None" = None,
+        *,
+        tags: Iterable[str] = (),
+        **labels: str | int | None,
+    ) -> None:
+        self._tracker = tracker
+        self.labels: Labels = make_labels(labels, tags)
+        self._calls: dict[UUID, OpenCall] = {}
+        self._streamed: dict[UUID, int] = {}
+        # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
+        self._lock = threading.RLock()
+        self._cost = self._saved = self._count = 0
+
+    @property
+    def tracker(self) -> "CostTracker":
+        """The tracker in use."""
+        if self._tracker is None:
+            from llmcost_plugins.tracker import default_tracker
+
+            return default_tracker()
+        return self._tracker
+
+    @property
+    def total(self) -> Decimal:
+        """USD spent by the calls that this handler has seen end."""
+        return nano_to_usd(self._cost)
+
+    @property
+    def saved(self) -> Decimal:
+        """USD that cached answers among them would have cost."""
+        return nano_to_usd(self._saved)
+
+    @property
+    def calls(self) -> int:
+        """How many calls this handler has seen end."""
+        return self._count
+
+    def on_chain_start(  # noqa: D102 - LangChain's hook
+        self,
+        serialized: Mapping[str, Any] | None,  # noqa: ARG002
+        inputs: Any,  # noqa: ARG002
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        run_roots.enter(run_id, parent_run_id)
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002, D102
+        run_roots.leave(run_id)
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002, D102
+        run_roots.leave(run_id)
+
+    def on_tool_start(  # noqa: D102 - LangChain's hook
+        self,
+        serialized: Mapping[str, Any] | None,  # noqa: ARG002
+        input_str: str,  # noqa: ARG002
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        run_roots.enter(run_id, parent_run_id)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002, D102
+        run_roots.leave(run_id)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002, D102
+        run_roots.leave(run_id)
+
+    def on_chat_model_start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        messages: Sequence[Sequence["BaseMessage"]],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Hold the most that a chat call can cost.
+
+        Raises:
+            BudgetExceeded: a budget cannot pay for it; nothing was sent.
+            PriceUnknown: a budget applies and no price is known.
+            LedgerUnavailable: nothing can be held.
+        """
+        from llmcost_langchain._messages import chat_size
+
+        params = kwargs.get("invocation_params") or {}
+        size = chat_size(messages[0], params, metadata or {})
+        self._start(run_id, serialized, size, metadata or {}, kwargs)
+
+    def on_llm_start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        prompts: Sequence[str],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Hold the most that a completion call can cost; raises as `on_chat_model_start` does."""
+        from llmcost_langchain._messages import text_size
+
+        params = kwargs.get("invocation_params") or {}
+        size = text_size(prompts[0], params, metadata or {})
+        self._start(run_id, serialized, size, metadata or {}, kwargs)
+
+    def _start(
+        self,
+        run_id: UUID,
+        serialized: Mapping[str, Any] | None,
+        size: "CallSize",
+        metadata: dict[str, Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        from llmcost_langchain._messages import model_of, own_tags
+        from llmcost_langchain.errors import start
+        from llmcost_plugins.tracker import CallSpec, take_labels
+
+        tracker = self.tracker
+        opened = tracker.find(str(run_id))
+        if opened is None:
+            name = model_of(metadata, kwargs.get("invocation_params") or {}, _kind(serialized))
+            parent = kwargs.get("parent_run_id")
+            spec = CallSpec(
+                id=str(run_id),
+                model=name.model,
+                provider=name.provider,
+                size=size,
+                labels=take_labels(tracker, metadata, own_tags(kwargs.get("tags") or ())),
+                defaults=self.labels,
+                run=str(run_roots.of(parent) if parent else run_id),
+            )
+            opened = start(tracker, spec)
+        with self._lock:
+            if len(self._calls) >= _KEPT:
+                self._forget_ended()
+            self._calls[run_id] = opened
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
+        """Count what is streamed, for a stream that breaks off. Kept cheap: it runs per token."""
+        size = len(token.encode("utf-8", "surrogatepass")) if isinstance(token, str) else 1
+        # A chunk without text (a part of a tool call, a heartbeat) is a token at the most.
+        self._streamed[run_id] = self._streamed.get(run_id, 0) + (size or 1)
+
+    def on_llm_end(self, response: "LLMResult", *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
+        """Settle with the usage that the provider reported. Never raises."""
+        opened, streamed = self._take(run_id)
+        if opened is not None:
+            from llmcost_langchain._settle import settle_answer
+
+            self._add(settle_answer(opened, response, streamed))
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Settle what a failed, broken off or cancelled call has cost. Never raises."""
+        opened, streamed = self._take(run_id)
+        if opened is not None:
+            from llmcost_langchain._settle import settle_error
+
+            self._add(settle_error(opened, error, kwargs.get("response"), streamed))
+
+    def _take(self, run_id: UUID) -> tuple["OpenCall | None", int]:
+        with self._lock:
+            return self._calls.pop(run_id, None), self._streamed.pop(run_id, 0)
+
+    def _add(self, outcome: "Outcome | None") -> None:
+        with self._lock:
+            self._count += 1
+            if outcome is not None:
+                self._cost += outcome.cost
+                self._saved += outcome.saved
+
+    def _forget_ended(self) -> None:
+        """Drop the calls whose end this handler was never told of."""
+        for run_id in [run_id for run_id, call in self._calls.items() if call.ended]:
+            del self._calls[run_id]
+            self._streamed.pop(run_id, None)
+
+
+def _kind(serialized: Mapping[str, Any] | None) -> str:
+    path = (serialized or {}).get("id") or ["unknown"]
+    return str((serialized or {}).get("name") or path[-1])

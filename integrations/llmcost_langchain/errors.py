@@ -1,0 +1,36 @@
+"""The errors that leave this adapter, as LangChain's retry and fallback code understands them."""
+
+from langchain_core.exceptions import ModelError
+
+from llmcost_plugins import errors as core
+from llmcost_plugins.tracker import CallSpec, CostTracker, OpenCall
+
+
+class BudgetExceeded(core.BudgetExceeded, ModelError):  # noqa: N818 - the core's name
+    """The core's `BudgetExceeded` that is also LangChain's `ModelError`, not worth a retry.
+
+    LangChain's retry middleware turns other exceptions into an answer text after some attempts.
+    """
+
+    is_retryable = False
+
+    @classmethod
+    def of(cls, error: core.BudgetExceeded) -> "BudgetExceeded":
+        """Return *error* as this class."""
+        return cls(error.refusal, error.model, waited=error.waited)
+
+
+def start(tracker: CostTracker, spec: CallSpec) -> OpenCall:
+    """Start a call; a refusal is raised as this adapter's `BudgetExceeded`."""
+    try:
+        return tracker.start(spec)
+    except core.BudgetExceeded as error:
+        raise BudgetExceeded.of(error) from None
+
+
+async def astart(tracker: CostTracker, spec: CallSpec) -> OpenCall:
+    """Do what `start` does, and wait by awaiting."""
+    try:
+        return await tracker.astart(spec)
+    except core.BudgetExceeded as error:
+        raise BudgetExceeded.of(error) from None

@@ -1,0 +1,207 @@
+"""The command as a user runs it: in a process of its own, on a real ledger."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from llmcost_plugins import CostTracker, Usage, attribute
+from llmcost_plugins.budgets import parse_budgets
+from llmcost_plugins.pricing import CallSize
+from llmcost_plugins.tracker import CallSpec
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+BUDGETS = "global=1/day; feature:*=0.5/day"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.db"
+    tracker = CostTracker.from_env(ledger=f"sqlite:///{path}", budgets=parse_budgets(BUDGETS))
+    size = CallSize(prompt_bound=1000, output_cap=100)
+    for number, (model, feature) in enumerate(
+        [("gpt-4o", "chat"), ("gpt-4o", "=cmd()"), ("gpt-4o-mini", "chat")]
+    ):
+        with attribute(feature=feature, user=f"u{number}"):
+            call = tracker.start(CallSpec(f"c{number}", model, "openai", size))
+        call.finish(Usage(input=1000, output=100))
+    tracker.close()
+    return path
+
+
+@pytest.fixture
+def llmcost(tmp_path: Path) -> Run:
+    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "llmcost_plugins", *arguments],
+            env={**os.environ, "COLUMNS": "120", **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_report_sums_by_model_as_json_with_decimal_strings(llmcost: Run, ledger: Path) -> None:
+    done = llmcost("report", "--format", "json", LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["model"] for row in rows] == ["gpt-4o", "gpt-4o-mini"]
+    assert rows[0]["cost_usd"] == "0.007"
+    assert rows[1]["cost_usd"] == "0.00021"
+    assert rows[0]["calls"] == 2
+
+
+@pytest.mark.parametrize("by", ["feature", "user", "day", "team", "model,feature", "day,user"])
+def test_every_grouping_sums_to_the_same_total(llmcost: Run, ledger: Path, by: str) -> None:
+    done = llmcost("report", "--by", by, "--format", "csv", LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert sum(Decimal(row["cost_usd"]) for row in rows) == Decimal("0.00721")
+    assert list(rows[0])[: by.count(",") + 1] == by.split(",")
+
+
+def test_a_label_that_looks_like_a_formula_is_harmless_in_csv(llmcost: Run, ledger: Path) -> None:
+    url = f"sqlite:///{ledger}"
+    done = llmcost("report", "--by", "feature", "--format", "csv", LLMCOST_LEDGER=url)
+    assert "'=cmd()" in done.stdout
+
+
+def test_report_as_a_table_shows_the_groups_and_the_total(llmcost: Run, ledger: Path) -> None:
+    done = llmcost("report", "--by", "feature", LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert done.returncode == 0, done.stderr
+    assert "chat" in done.stdout
+    assert "$0.0072" in done.stdout
+    assert done.stderr == ""
+
+
+def test_report_can_look_at_a_span(llmcost: Run, ledger: Path) -> None:
+    url = f"sqlite:///{ledger}"
+    done = llmcost("report", "--until", "2020-01-01", "--format", "json", LLMCOST_LEDGER=url)
+    assert json.loads(done.stdout) == []
+
+
+def test_budgets_show_limit_spent_and_left(llmcost: Run, ledger: Path) -> None:
+    settings = {"LLMCOST_LEDGER": f"sqlite:///{ledger}", "LLMCOST_BUDGETS": BUDGETS}
+    done = llmcost("budgets", "--format", "json", **settings)
+    assert done.returncode == 0, done.stderr
+    by_scope = {row["scope"]: row for row in json.loads(done.stdout)}
+    assert by_scope["global"]["limit_usd"] == "1"
+    assert by_scope["global"]["spent_usd"] == "0.00721"
+    assert by_scope["global"]["left_usd"] == "0.99279"
+    assert by_scope["feature:chat"]["spent_usd"] == "0.00371"
+    assert "global" in llmcost("budgets", **settings).stdout
+
+
+def test_reading_an_absent_ledger_says_so_and_makes_none(llmcost: Run, tmp_path: Path) -> None:
+    path = tmp_path / "no" / "ledger.db"
+    settings = {"LLMCOST_LEDGER": f"sqlite:///{path}", "LLMCOST_BUDGETS": BUDGETS}
+    for command in ("report", "budgets"):
+        done = llmcost(command, "--format", "json", **settings)
+        assert done.returncode == 0
+        assert "nothing is recorded yet" in done.stderr
+        json.loads(done.stdout)
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("LLMCOST_BUDGETS", "global=-5/day", "'-5'"),
+        ("LLMCOST_BUDGETS", "global=5/fortnight", "'fortnight'"),
+        ("LLMCOST_BUDGETS", "everything", "'everything'"),
+        ("LLMCOST_LEDGER", "mysql://x", "'mysql://x'"),
+        ("LLMCOST_TIMEZONE", "Mars/Olympus", "'Mars/Olympus'"),
+        ("LLMCOST_HOLD_WAIT", "soon", "'soon'"),
+        ("LLMCOST_UNKNOWN_MODEL", "maybe", "'maybe'"),
+    ],
+)
+def test_a_bad_variable_is_one_line_with_its_name_its_value_and_a_good_one(
+    llmcost: Run, tmp_path: Path, name: str, value: str, says: str
+) -> None:
+    ledger = {"LLMCOST_LEDGER": f"sqlite:///{tmp_path}/ledger.db"}
+    done = llmcost("budgets", **{**ledger, name: value})
+    assert done.returncode == 2
+    assert done.stdout == ""
+    line = done.stderr.strip()
+    assert "\n" not in line
+    assert line.startswith("error: ")
+    assert name in line
+    assert says in line
+    assert "good value" in line
+    assert not (tmp_path / "ledger.db").exists()
+
+
+def test_a_corrupt_ledger_is_one_line_with_the_file_and_the_remedy(
+    llmcost: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"this is not a database at all" * 50)
+    before = path.read_bytes()
+    done = llmcost("report", LLMCOST_LEDGER=f"sqlite:///{path}")
+    assert done.returncode == 3
+    assert str(path) in done.stderr
+    assert "restore a backup" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_wrong_use_exits_with_2_and_shows_the_usage(llmcost: Run) -> None:
+    assert llmcost("report", "--format", "xml").returncode == 2
+    done = llmcost("report", "--by", "colour")
+    assert done.returncode == 2
+    assert "'colour'" in done.stderr
+    assert "'model'" in done.stderr
+
+
+def test_the_version_is_that_of_the_package(llmcost: Run) -> None:
+    from importlib.metadata import version
+
+    assert version("llmcost-plugins") in llmcost("--version").stdout
+
+
+def test_the_demo_runs_the_main_job_and_leaves_nothing_behind(llmcost: Run, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    done = llmcost("demo", TMPDIR=str(temporary))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for words in (
+        "0.00252 USD",
+        "fell back in mid-chain",
+        "BudgetExceeded",
+        "By feature",
+        "equal to the nano-dollar",
+    ):
+        assert words in done.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_live_demo_without_a_key_says_what_to_set(llmcost: Run) -> None:
+    done = llmcost("demo", "--live", "gpt-4o", OPENAI_API_KEY="")
+    assert done.returncode == 2
+    assert "OPENAI_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_extra_is_one_line_that_says_what_to_install(
+    llmcost: Run, tmp_path: Path
+) -> None:
+    absent = tmp_path / "absent"
+    (absent / "langchain_openai").mkdir(parents=True)
+    (absent / "langchain_openai" / "__init__.py").write_text("raise ImportError('not here')")
+    done = llmcost("demo", PYTHONPATH=str(absent))
+    assert done.returncode == 2
+    assert "pip install 'llmcost-plugins[demo]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,43 @@
+"""What the integration tests share."""
+
+from collections.abc import Callable
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from llmcost_plugins import CostTracker
+from llmcost_plugins.ledger import Entry
+from llmcost_plugins.money import usd_to_nano
+from llmcost_plugins.reports import spend
+
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI
+
+MakeModel = Callable[..., "ChatOpenAI"]
+MakeTracker = Callable[..., CostTracker]
+
+
+def recorded_nano(tracker: CostTracker) -> int:
+    """Return what the report says was spent, in nano-dollars."""
+    rows = spend(tracker.ledger, zone=UTC)
+    return usd_to_nano(rows[0].cost) if rows else 0
+
+
+def entries(tracker: CostTracker) -> list[Entry]:
+    """Return all entries."""
+    return list(tracker.ledger.entries())
+
+
+def statuses(tracker: CostTracker) -> list[str]:
+    """Return the status of each entry, in order."""
+    return [entry.outcome.status.value for entry in entries(tracker)]
+
+
+def held_nano(tracker: CostTracker) -> int:
+    """Return what all buckets hold for calls in flight, in nano-dollars."""
+    return sum(usd_to_nano(status.held) for status in tracker.budgets())
+
+
+def only(items: list[Any]) -> Any:
+    """Return the only item."""
+    assert len(items) == 1, items
+    return items[0]
