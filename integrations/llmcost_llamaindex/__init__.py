@@ -1,0 +1,37 @@
+"""Cost control for LlamaIndex: every model call is recorded, and held for before it is made.
+
+Importing this has no side effect, and loads nothing of LlamaIndex; `install` begins to record.
+"""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+# `find_spec` of a submodule imports its parent, so that one is looked for first.
+if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
+    from llmcost_plugins.errors import MissingExtra
+
+    raise MissingExtra.of("llamaindex", "llama-index-core")  # noqa: EM101 - two names, no message
+
+if TYPE_CHECKING:
+    from llmcost_llamaindex.gate import BudgetGate, guard
+    from llmcost_llamaindex.handler import install, uninstall
+
+__all__ = ["BudgetGate", "guard", "install", "uninstall"]
+
+_HOME = {"BudgetGate": "gate", "guard": "gate", "install": "handler", "uninstall": "handler"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that the import itself stays light."""
+    if name in _HOME:
+        from importlib import import_module
+
+        value = getattr(import_module(f"llmcost_llamaindex.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,210 @@
+"""Reads LlamaIndex's events, messages and answers: the only file that knows their shapes.
+
+What OpenAI's class sends and reports, and where, is measured for llama-index-core 0.14.25 and
+llama-index-llms-openai 0.8.3.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    BaseRecursiveContentBlock,
+    CachePoint,
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    VideoBlock,
+)
+from llama_index.core.instrumentation.events.llm import (
+    LLMChatEndEvent,
+    LLMChatInProgressEvent,
+    LLMChatStartEvent,
+    LLMCompletionEndEvent,
+    LLMCompletionInProgressEvent,
+    LLMCompletionStartEvent,
+)
+
+from llmcost_plugins.pricing.estimate import (
+    MEDIA_BOUND,
+    MESSAGE_OVERHEAD,
+    TOOLS_OVERHEAD,
+    CallSize,
+)
+from llmcost_plugins.usage import Usage
+
+START_EVENTS: Final = (LLMChatStartEvent, LLMCompletionStartEvent)
+PROGRESS_EVENTS: Final = (LLMChatInProgressEvent, LLMCompletionInProgressEvent)
+END_EVENTS: Final = (LLMChatEndEvent, LLMCompletionEndEvent)
+RUN_TAG: Final = "llamaindex.run_id"
+"""The tag by which workflows and agents tell their runs apart."""
+
+StartEvent = LLMChatStartEvent | LLMCompletionStartEvent
+Response = ChatResponse | CompletionResponse
+
+_OPENAI: Final = "openai_llm"
+_PROVIDERS: Final = {_OPENAI: "openai"}
+_MEDIA: Final = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
+_CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_CHOICES: Final = ("n", "best_of")
+_SHAPING: Final = ("tools", "functions", "response_format", "tool_choice")
+
+
+class Request(NamedTuple):
+    """What a start event says of a call."""
+
+    model: str
+    provider: str | None
+    size: CallSize
+
+
+def read_request(event: StartEvent, llm: object) -> Request:
+    """Return what is about to be sent.
+
+    Args:
+        event: the start event.
+        llm: the model object; its own parameters are not in the event. `None` if not known.
+    """
+    params = _sent_params(event.additional_kwargs, llm)
+    kind = str(event.model_dict.get("class_name") or "")
+    name = params.get("model") or event.model_dict.get("model_name") or kind or "unknown"
+    # OpenAI's class ignores a call's max_tokens where it has its own; others prefer the call's.
+    sources = [params] if kind == _OPENAI else [params, event.additional_kwargs]
+    caps = [cap for source in sources for cap in _counts(source, _CAPS)]
+    prompt, audio = _prompt_bound(event)
+    size = CallSize(
+        prompt_bound=_shaping_bound(params) + prompt,
+        output_cap=max(caps, default=None),
+        choices=max(_counts(params, _CHOICES), default=1),
+        service_tier=params.get("service_tier"),
+        audio=audio or "audio" in (params.get("modalities") or ()),
+    )
+    return Request(str(name), _PROVIDERS.get(kind), size)
+
+
+def sends_at_first_chunk(event: StartEvent) -> bool:
+    """Tell whether a stream of this model sends nothing until its first chunk is asked for."""
+    return event.model_dict.get("class_name") == _OPENAI
+
+
+def _sent_params(kwargs: Mapping[str, Any], llm: object) -> dict[str, Any]:
+    """Merge the parameters of call and model as OpenAI's class does."""
+    params = dict(kwargs)
+    for own in ("max_tokens", "modalities"):
+        if (value := getattr(llm, own, None)) is not None:
+            params[own] = value
+    more = getattr(llm, "additional_kwargs", None)
+    return {**params, **more} if isinstance(more, Mapping) else params
+
+
+def _counts(params: Mapping[str, Any], keys: Iterable[str]) -> list[int]:
+    values = (params.get(key) for key in keys)
+    return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0]
+
+
+def _shaping_bound(params: Mapping[str, Any]) -> int:
+    shaping = [params[key] for key in _SHAPING if params.get(key)]
+    return TOOLS_OVERHEAD + _json_size(shaping) if shaping else 0
+
+
+def _prompt_bound(event: StartEvent) -> tuple[int, bool]:
+    if isinstance(event, LLMCompletionStartEvent):
+        return MESSAGE_OVERHEAD + _text_size(event.prompt), False
+    sizes = [_message_bound(message) for message in event.messages]
+    return sum(size for size, _ in sizes), any(audio for _, audio in sizes)
+
+
+def _message_bound(message: ChatMessage) -> tuple[int, bool]:
+    size = MESSAGE_OVERHEAD + sum(_block_bound(block) for block in message.blocks)
+    if message.additional_kwargs:
+        # Holds tool calls, among others; what of it is sent depends on the provider.
+        size += _json_size(message.additional_kwargs)
+    return size, any(isinstance(block, AudioBlock) for block in message.blocks)
+
+
+def _block_bound(block: object) -> int:
+    if isinstance(block, TextBlock):
+        return _text_size(block.text)
+    if isinstance(block, _MEDIA):
+        return MEDIA_BOUND
+    if isinstance(block, CachePoint):
+        return 0
+    if isinstance(block, BaseRecursiveContentBlock):
+        return MESSAGE_OVERHEAD + sum(_block_bound(nested) for nested in block.nested_blocks)
+    return _json_size(block)
+
+
+def _text_size(*texts: object) -> int:
+    return sum(len(t.encode("utf-8", "surrogatepass")) for t in texts if isinstance(t, str))
+
+
+def _json_size(value: object) -> int:
+    """Return the UTF-8 bytes of a value as JSON; what JSON does not know counts by its text."""
+    return _text_size(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def read_usage(response: Response | None) -> Usage | None:
+    """Return the usage that the provider reported, or `None`."""
+    raw = raw_of(response)
+    reported = _get(raw, "usage")
+    if not isinstance(_get(reported, "prompt_tokens"), int):
+        return None
+    into = _get(reported, "prompt_tokens_details")
+    out = _get(reported, "completion_tokens_details")
+    tier = _get(raw, "service_tier")
+    return Usage.from_totals(
+        _count(reported, "prompt_tokens"),
+        _count(reported, "completion_tokens"),
+        cache_read=_count(into, "cached_tokens"),
+        audio_in=_count(into, "audio_tokens"),
+        reasoning=_count(out, "reasoning_tokens"),
+        audio_out=_count(out, "audio_tokens"),
+        service_tier=tier if isinstance(tier, str) else None,
+    )
+
+
+def raw_of(response: Response | None) -> Any:
+    """Return the provider package's own answer object, or `None`."""
+    return None if response is None else response.raw
+
+
+def served_model(response: Response | None) -> str | None:
+    """Return the model's name as the provider reported it, or `None`."""
+    name = _get(raw_of(response), "model")
+    return name if isinstance(name, str) and name else None
+
+
+def received_bytes(response: Response | None) -> int:
+    """Return the UTF-8 bytes of an answer or of one chunk, tool calls and all choices included."""
+    if response is None:
+        return 0
+    choices = _get(raw_of(response), "choices")
+    if isinstance(choices, list):
+        return sum(_choice_bytes(choice) for choice in choices)
+    if response.delta is not None:
+        return _text_size(response.delta)
+    if isinstance(response, CompletionResponse):
+        return _text_size(response.text)
+    return sum(_block_bound(block) for block in response.message.blocks)
+
+
+def _choice_bytes(choice: object) -> int:
+    part = _get(choice, "delta") or _get(choice, "message")
+    texts = [_get(part, key) for key in ("content", "reasoning_content", "refusal")]
+    calls: Iterable[object] = _get(part, "tool_calls") or ()
+    for function in (_get(call, "function") for call in calls):
+        texts += [_get(function, "name"), _get(function, "arguments")]
+    return _text_size(_get(choice, "text"), *texts)
+
+
+def _count(part: object, key: str) -> int:
+    return int(_get(part, key) or 0)
+
+
+def _get(part: object, key: str) -> Any:
+    """Read a field of an SDK's object or of a plain dictionary."""
+    return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)

@@ -1,0 +1,114 @@
+"""`BudgetGate`: stands where LlamaIndex asks a rate limiter, and lets pass what can be paid."""
+
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import TypeVar
+
+from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.rate_limiter import BaseRateLimiter
+
+from llmcost_llamaindex._calls import LiveCall, pending
+from llmcost_plugins.errors import ConfigurationError
+
+LLMT = TypeVar("LLMT", bound=BaseLLM)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetGate(BaseRateLimiter):
+    """Holds the most that a model call can cost before anything is sent.
+
+    It is asked right before the provider is called, and reads what `install` has noted of the call.
+    Where nothing was noted it lets pass, unless it is *required*. `install` puts one on each model
+    by itself; a copy or a pickle of that model keeps it.
+
+    Args:
+        inner: the rate limiter that was there before; asked after the hold was granted.
+        required: whether calls are refused that `install` does not see.
+    """
+
+    inner: BaseRateLimiter | None = None
+    required: bool = False
+
+    def acquire(self, num_tokens: int = 0) -> None:
+        """Hold for the call that is about to be made.
+
+        Raises:
+            BudgetExceeded: a budget cannot pay for it; nothing was sent.
+            PriceUnknown: a budget applies and no price is known.
+            LedgerUnavailable: nothing can be held.
+            ConfigurationError: the gate is required and `install` was not called.
+        """
+        call = self._take_call()
+        if call is not None:
+            call.hold()
+        if self.inner is not None:
+            self.inner.acquire(num_tokens)
+        if call is not None:
+            call.sent = True
+
+    async def async_acquire(self, num_tokens: int = 0) -> None:
+        """Do what `acquire` does, and wait by awaiting."""
+        call = self._take_call()
+        if call is not None:
+            await call.ahold()
+        if self.inner is not None:
+            await self.inner.async_acquire(num_tokens)
+        if call is not None:
+            call.sent = True
+
+    def _take_call(self) -> LiveCall | None:
+        call = pending.get()
+        pending.set(None)
+        if call is None and self.required:
+            msg = (
+                "a guarded model was called, but nothing records its calls in this process; call "
+                "llmcost_llamaindex.install() first, or take the gate off: llm.rate_limiter = None"
+            )
+            raise ConfigurationError(msg)
+        return call
+
+
+def guard(llm: LLMT) -> LLMT:
+    """Put a gate on *llm* that lets no call pass unseen, and return *llm*.
+
+    `install` guards each model by itself, so this is for those who want to be sure: before
+    `install`, after `uninstall`, and in a process that never called it (LlamaIndex pickles models
+    for its worker processes), a call to a guarded model is a `ConfigurationError` instead of
+    unrecorded spending. The order of `guard` and `install` does not matter. A rate limiter that is
+    already there is kept and asked second.
+
+    """
+    limiter = llm.rate_limiter
+    inner = limiter.inner if isinstance(limiter, BudgetGate) else limiter
+    llm.rate_limiter = BudgetGate(inner, required=True)
+    return llm
+
+
+class Gates:
+    """The gates that `install` has put on models, to be taken off again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # By identity: models can neither be hashed nor compared cheaply.
+        self._gated: dict[int, weakref.ref[BaseLLM]] = {}
+
+    def put_on(self, llm: BaseLLM) -> None:
+        """Put a gate on a model that has none."""
+        if isinstance(llm.rate_limiter, BudgetGate):
+            return
+        with self._lock:
+            if not isinstance(llm.rate_limiter, BudgetGate):
+                llm.rate_limiter = BudgetGate(llm.rate_limiter)
+                key, gated = id(llm), self._gated
+                gated[key] = weakref.ref(llm, lambda _: gated.pop(key, None))
+
+    def take_off(self) -> None:
+        """Give every model the rate limiter back that it had, except those guarded by hand."""
+        with self._lock:
+            references = list(self._gated.values())
+            self._gated.clear()
+        for llm in (reference() for reference in references):
+            limiter = llm.rate_limiter if llm is not None else None
+            if llm is not None and isinstance(limiter, BudgetGate) and not limiter.required:
+                llm.rate_limiter = limiter.inner

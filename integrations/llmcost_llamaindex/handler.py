@@ -1,0 +1,202 @@
+"""`install`: records every model call of LlamaIndex, and puts a gate before each."""
+
+import threading
+from collections.abc import Iterable
+from inspect import BoundArguments
+from typing import Any, Final
+
+from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.span_handlers import NullSpanHandler
+from llama_index_instrumentation import get_dispatcher
+
+from llmcost_llamaindex._book import CallBook
+from llmcost_llamaindex._events import END_EVENTS, PROGRESS_EVENTS, START_EVENTS
+from llmcost_llamaindex.gate import Gates
+from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.labels import make_labels
+from llmcost_plugins.tracker import CostTracker, default_tracker
+
+
+class CostSpanHandler(NullSpanHandler):
+    """Follows spans: puts gates on models before they call, and hears of calls that fail.
+
+    The dispatcher swallows whatever a handler raises, so failures are logged and counted here. It
+    derives from the handler that makes no span objects, so that nothing of a span is kept.
+    """
+
+    _book: CallBook = PrivateAttr()
+    _models: dict[str, BaseLLM] = PrivateAttr(default_factory=dict)
+    _gates: Gates = PrivateAttr()
+
+    def __init__(self, book: CallBook, gates: Gates) -> None:
+        super().__init__()
+        self._book = book
+        self._gates = gates
+
+    def span_enter(
+        self,
+        id_: str,
+        bound_args: BoundArguments,  # noqa: ARG002
+        instance: Any | None = None,
+        parent_id: str | None = None,
+        tags: dict[str, Any] | None = None,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Put a gate on a model whose span begins, before its rate limiter is asked."""
+        try:
+            self._book.spans.enter(id_, parent_id)
+            if isinstance(instance, BaseLLM):
+                self._models[id_] = instance
+                self._gates.put_on(instance)
+        except Exception:  # noqa: BLE001 - logged and counted
+            self._book.failed("the begin of a span")
+
+    def span_exit(
+        self,
+        id_: str,
+        bound_args: BoundArguments,  # noqa: ARG002
+        instance: Any | None = None,  # noqa: ARG002
+        result: Any | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Note that a span has ended. Never raises."""
+        try:
+            self._left(id_)
+            self._book.returned(id_, result)
+        except Exception:  # noqa: BLE001 - logged and counted
+            self._book.failed("the end of a span")
+
+    def span_drop(
+        self,
+        id_: str,
+        bound_args: BoundArguments,  # noqa: ARG002
+        instance: Any | None = None,  # noqa: ARG002
+        err: BaseException | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Settle what a call has cost whose method failed. Never raises."""
+        try:
+            self._left(id_)
+            if err is not None:
+                self._book.broke(id_, err)
+        except Exception:  # noqa: BLE001 - logged and counted
+            self._book.failed("the failure of a span")
+
+    def model_of(self, span_id: str) -> BaseLLM | None:
+        """Return the model whose method runs in an open span."""
+        return self._models.get(span_id)
+
+    def _left(self, span_id: str) -> None:
+        self._models.pop(span_id, None)
+        self._book.spans.leave(span_id)
+
+
+class CostEventHandler(BaseEventHandler):
+    """Follows model calls from their start event to their end."""
+
+    _book: CallBook = PrivateAttr()
+    _spans: CostSpanHandler = PrivateAttr()
+
+    def __init__(self, book: CallBook, spans: CostSpanHandler) -> None:
+        super().__init__()
+        self._book = book
+        self._spans = spans
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:  # noqa: ARG002
+        """Note what an event says. Never raises."""
+        try:
+            if event.span_id is not None:
+                self._note(event, event.span_id)
+        except Exception:  # noqa: BLE001 - logged and counted
+            self._book.failed(f"a {type(event).__name__}")
+
+    def _note(self, event: BaseEvent, span_id: str) -> None:
+        if isinstance(event, PROGRESS_EVENTS):
+            self._book.progress(span_id, event.response)
+        elif isinstance(event, START_EVENTS):
+            self._book.begin(span_id, event, self._spans.model_of(span_id))
+        elif isinstance(event, END_EVENTS):
+            self._book.end(span_id, event.response)
+        elif isinstance(event, ExceptionEvent):
+            self._book.broke(span_id, event.exception)
+
+
+class _Installation:
+    """What `install` has put in place."""
+
+    def __init__(self, book: CallBook) -> None:
+        self.book = book
+        self.gates = Gates()
+        self.spans = CostSpanHandler(book, self.gates)
+        self.events = CostEventHandler(book, self.spans)
+
+
+_lock: Final = threading.Lock()
+_installed: Final[list[_Installation]] = []
+
+
+def install(
+    tracker: CostTracker | None = None, *, tags: Iterable[str] = (), **labels: str | int | None
+) -> None:
+    """Record and guard every model call that LlamaIndex makes in this process from now on.
+
+    A call that no budget can pay for raises `BudgetExceeded` before a request is sent. Installing
+    again with the same tracker changes nothing.
+
+    A stream reports its usage only if it is asked to: ``OpenAI(..., additional_kwargs=
+    {"stream_options": {"include_usage": True}})``. Otherwise, and where it is broken off, its cost
+    is estimated from the bytes received and flagged: hidden reasoning, and what the provider went
+    on to produce, are not in it. This is not switched on behind your back: it would change the
+    model's `to_dict()`, and with it the keys of ingestion caches.
+
+    Each call is recorded once, also where a model wraps another: the innermost one counts. Retries
+    within a model's client are one call, at the usage of the last.
+
+    Args:
+        tracker: where to record; by default the one set up by the environment variables.
+        tags: words for the calls seen here.
+        labels: who causes them, e.g. ``feature="chat"``. `attribute` blocks and LlamaIndex's
+            `instrument_tags` win over these.
+
+    Raises:
+        ConfigurationError: a label or a setting cannot be used, or another tracker is installed.
+    """
+    defaults = make_labels(labels, tags)
+    tracker = default_tracker() if tracker is None else tracker
+    with _lock:
+        if _installed and _installed[0].book.tracker is not tracker:
+            msg = (
+                "another tracker is installed already, and each call is recorded once; call "
+                "llmcost_llamaindex.uninstall() first"
+            )
+            raise ConfigurationError(msg)
+        if not _installed:
+            _installed.append(_Installation(CallBook(tracker, defaults)))
+        ours, root = _installed[0], get_dispatcher()
+        # Someone may have replaced the lists since.
+        if not any(handler is ours.spans for handler in root.span_handlers):
+            root.add_span_handler(ours.spans)
+        if not any(handler is ours.events for handler in root.event_handlers):
+            root.add_event_handler(ours.events)
+
+
+def uninstall() -> None:
+    """Stop recording, and give every model the rate limiter back that it had.
+
+    Calls in flight are not followed to their end: they count as lost when their lease ends. Models
+    that were guarded by hand stay guarded, and refuse to be called. Without an installation nothing
+    happens.
+    """
+    with _lock:
+        if not _installed:
+            return
+        ours, root = _installed.pop(), get_dispatcher()
+        # New lists, since another thread may be walking the old ones.
+        root.event_handlers = [one for one in root.event_handlers if one is not ours.events]
+        root.span_handlers = [one for one in root.span_handlers if one is not ours.spans]
+        ours.gates.take_off()
+        ours.book.clear_abandoned()

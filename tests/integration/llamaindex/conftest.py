@@ -1,0 +1,83 @@
+"""A real client, a real server and a real ledger file for each test."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from llama_index.llms.openai import OpenAI
+
+from llmcost_llamaindex import install, uninstall
+from llmcost_plugins import CostTracker
+from llmcost_plugins.budgets import parse_budgets
+from llmcost_plugins.testing import SimulatedProvider
+
+MakeLLM = Callable[..., OpenAI]
+
+
+@pytest.fixture
+def provider() -> Iterator[SimulatedProvider]:
+    with SimulatedProvider() as running:
+        yield running
+
+
+@pytest.fixture
+def make_llm(provider: SimulatedProvider) -> Iterator[MakeLLM]:
+    """Models with clients of their own, so that no connection outlives its test."""
+    clients: list[httpx.Client] = []
+
+    def make(model: str = "gpt-4o", *, usage: bool = True, **options: Any) -> OpenAI:
+        client = httpx.Client()
+        clients.append(client)
+        defaults: dict[str, Any] = {
+            "api_base": provider.base_url,
+            "max_tokens": 200,
+            "max_retries": 0,
+        }
+        if usage:
+            defaults["additional_kwargs"] = {"stream_options": {"include_usage": True}}
+        return OpenAI(
+            model=model,
+            api_key="none",
+            http_client=client,
+            async_http_client=httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0)),
+            **{**defaults, **options},
+        )
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def make_tracker(tmp_path: Path) -> Iterator[Callable[..., CostTracker]]:
+    made: list[CostTracker] = []
+
+    def make(budgets: str = "", **options: Any) -> CostTracker:
+        defaults: dict[str, Any] = {"hold_wait": timedelta(0)}
+        tracker = CostTracker.from_env(
+            ledger=f"sqlite:///{tmp_path / 'ledger.db'}",
+            budgets=parse_budgets(budgets),
+            **{**defaults, **options},
+        )
+        made.append(tracker)
+        return tracker
+
+    yield make
+    for tracker in made:
+        tracker.close()
+
+
+@pytest.fixture
+def installed(make_tracker: Callable[..., CostTracker]) -> Iterator[Callable[..., CostTracker]]:
+    """Make a tracker with the given budgets and install it."""
+
+    def begin(budgets: str = "global=1000", **options: Any) -> CostTracker:
+        tracker = make_tracker(budgets, **options)
+        install(tracker)
+        return tracker
+
+    yield begin
+    uninstall()
