@@ -141,8 +141,6 @@ class LedgerContract:
         """Yield an empty ledger whose time zone is UTC."""
         raise NotImplementedError
 
-    # ------------------------------------------------------------------ holding
-
     def test_a_hold_sets_money_aside_in_every_bucket(self, ledger: Ledger) -> None:
         call = make_call(user="u1")
         budgets = Budget("global", 10, "month"), Budget("user:*", 2, "day")
@@ -262,8 +260,6 @@ class LedgerContract:
         assert granted == 10
         assert (state.spent, state.held, state.holds) == (10 * USD, 0, 0)
 
-    # ------------------------------------------------------------------ new buckets
-
     def test_a_new_bucket_knows_what_its_period_has_spent(self, ledger: Ledger) -> None:
         yesterday = NOON - timedelta(days=1)
         for at, cost in ((yesterday, 100), (NOON, 20), (NOON, 3)):
@@ -322,8 +318,6 @@ class LedgerContract:
             ledger.hold(make_hold(make_call(at), 1, Budget("global", 1, "day"), Budget("run", 1)))
         shown = {(s.scope, s.resets_at) for s in ledger.statuses(NOON)}
         assert shown == {("global", datetime(2026, 3, 11, tzinfo=UTC)), ("run:r1", None)}
-
-    # ------------------------------------------------------------------ settling
 
     def test_settling_replaces_the_hold_by_the_true_cost(self, ledger: Ledger) -> None:
         call = make_call(user="u1")
@@ -384,8 +378,6 @@ class LedgerContract:
         ledger.settle(call, done)
         assert list(ledger.entries()) == [Entry(call, done)]
 
-    # ------------------------------------------------------------------ lost calls
-
     def test_a_hold_is_lost_when_its_lease_has_ended(self, ledger: Ledger) -> None:
         call = make_call()
         ledger.hold(make_hold(call, USD, Budget("global", 1)))
@@ -426,8 +418,6 @@ class LedgerContract:
         assert (total.calls, total.cost, total.prompt_tokens) == (1, 30, 10)
         assert total.fallback_saved == 0
 
-    # ------------------------------------------------------------------ refusals
-
     def test_equal_refusals_within_a_minute_are_one_entry_with_a_count(
         self, ledger: Ledger
     ) -> None:
@@ -447,8 +437,6 @@ class LedgerContract:
             ledger.record_refusal(make_call(team=team), refusal)
         assert {t.group: t.refused for t in ledger.totals(["team"])} == {("a",): 2, ("b",): 1}
         assert sorted(entry.count for entry in ledger.entries()) == [1, 2]
-
-    # ------------------------------------------------------------------ reading
 
     def test_entries_come_oldest_first_from_since_to_before_until(self, ledger: Ledger) -> None:
         calls = [make_call(NOON + timedelta(seconds=n)) for n in (3, 1, 2, 0)]

@@ -65,9 +65,6 @@ def packed(envelope: object) -> bytes:
     return blake2b(body, digest_size=16).digest() + body
 
 
-# ---------------------------------------------------------------------- answers
-
-
 def test_a_stored_answer_is_given_back(cache: CompletionCache, folder: Path) -> None:
     key = cache.key({"prompt": "hi"})
     assert cache.get(key) is None
@@ -139,9 +136,6 @@ def test_clearing_forgets_everything_and_says_how_much(cache: CompletionCache) -
     assert cache.get("a") is None
 
 
-# ---------------------------------------------------------------------- the files
-
-
 @pytest.mark.parametrize("umask", [0o000, 0o022])
 def test_what_is_created_belongs_to_its_user_alone(
     cache: CompletionCache, folder: Path, umask: int
@@ -184,9 +178,6 @@ def test_threads_share_a_cache(cache: CompletionCache) -> None:
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(work, range(200)))
     assert cache.counts == CacheCounts(hits=200, stored=200)
-
-
-# ---------------------------------------------------------------------- rows that are not ours
 
 
 def test_a_planted_pickle_is_not_run(cache: CompletionCache, folder: Path, tmp_path: Path) -> None:
@@ -280,9 +271,6 @@ def test_a_row_like_ours_is_accepted(cache: CompletionCache, folder: Path) -> No
     cache.put("key", ANSWER, NOON)
     plant(folder, "key", packed(GOOD))
     assert cache.get("key") == "hi"
-
-
-# ---------------------------------------------------------------------- when the disk fails
 
 
 def unusable(tmp_path: Path, kind: str) -> Path:

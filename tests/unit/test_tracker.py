@@ -66,9 +66,6 @@ def only(ledger: Ledger) -> Entry:
     return entry
 
 
-# ---------------------------------------------------------------------- one call
-
-
 def test_a_call_is_held_at_most_and_settled_exactly(make: Make, ledger: Ledger) -> None:
     tracker = make(Budget("global", 1, "day"))
     call = tracker.start(spec())
@@ -182,9 +179,6 @@ def test_a_lost_call_that_ends_late_is_corrected(
     assert [entry.outcome.status for entry in ledger.entries()] == ["lost", "correction"]
 
 
-# ---------------------------------------------------------------------- labels
-
-
 def test_labels_of_the_call_win_over_blocks_and_blocks_over_defaults(
     make: Make, ledger: Ledger
 ) -> None:
@@ -219,9 +213,6 @@ def test_a_call_without_a_run_is_its_own(make: Make) -> None:
     tracker.start(spec(run="r")).finish(Usage(input=1))
     with pytest.raises(BudgetExceeded):
         tracker.start(spec(run="r"))
-
-
-# ---------------------------------------------------------------------- refusals and prices
 
 
 def test_a_refusal_is_kept_and_recorded(make: Make, ledger: Ledger) -> None:
@@ -271,9 +262,6 @@ def test_a_budget_of_a_provider_covers_models_priced_by_a_stand_in(make: Make) -
     tracker.start(spec(provider="openai"))
 
 
-# ---------------------------------------------------------------------- waiting and threads
-
-
 def test_a_thread_never_waits_for_a_call_of_its_own(make: Make) -> None:
     tracker = make(Budget("global", "0.0035"), hold_wait=timedelta(seconds=30))
     tracker.start(spec())
@@ -319,9 +307,6 @@ def test_of_thirty_two_threads_exactly_as_many_pass_as_the_budget_pays_for(make:
     assert status.left == 0
 
 
-# ---------------------------------------------------------------------- a broken ledger
-
-
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
@@ -362,9 +347,6 @@ def test_no_call_is_started_when_the_ledger_is_broken(
     tracker, _ = break_it(make, ledger, broken)
     with pytest.raises(LedgerUnavailable):
         tracker.start(spec())
-
-
-# ---------------------------------------------------------------------- the default tracker
 
 
 def test_the_default_tracker_is_built_once_from_the_environment(

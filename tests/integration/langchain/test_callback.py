@@ -437,3 +437,29 @@ def test_a_stream_that_the_garbage_collector_ends_inside_a_ledger_verb_is_settle
     assert sorted(statuses(tracker)) == ["aborted", "ok"]
     assert held_nano(tracker) == 0
     assert tracker.failures == 0
+
+
+async def test_plain_with_fallbacks_can_answer_with_a_model_that_fits(
+    make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
+) -> None:
+    tracker = make_tracker("model:gpt-4o=0/day")
+    model = make_model().with_fallbacks(
+        [make_model("gpt-4o-mini")], exceptions_to_handle=(BudgetExceeded,)
+    )
+    model.invoke("hello", config(CostCallbackHandler(tracker)))
+    await model.ainvoke("hello", config(CostCallbackHandler(tracker)))
+    assert [request.model for request in provider.requests] == ["gpt-4o-mini"] * 2
+    assert recorded_nano(tracker) == provider.billed_nano
+
+
+def test_a_retry_does_not_repeat_a_refusal(
+    make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
+) -> None:
+    tracker = make_tracker("global=0/day")
+    model = make_model().with_retry(
+        retry_if_exception_type=(ConnectionError,), stop_after_attempt=3
+    )
+    with pytest.raises(BudgetExceeded):
+        model.invoke("hello", config(CostCallbackHandler(tracker)))
+    assert len(tracker.tripped) == 1
+    assert provider.requests == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
@@ -317,3 +317,27 @@ async def test_astream_events_show_the_router_as_a_chain_and_the_model_below_it(
     assert seen[0]["name"] == "my router"
     chunks = [event["data"]["chunk"] for event in seen if event["event"] == "on_chat_model_stream"]
     assert all(isinstance(chunk, AIMessageChunk) for chunk in chunks)
+
+
+def test_an_agent_runs_on_it_with_tools_and_changes_models_in_mid_run(
+    make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
+) -> None:
+    from langchain.agents import create_agent
+
+    @tool
+    def weather(city: str) -> str:
+        """Tell the weather of a city."""
+        return f"sunny in {city}"
+
+    # The first step may cost up to 0.005 USD and costs 0.003: too little is left for a second.
+    provider.behave("gpt-4o", Behavior(prompt_tokens=1200, completion_tokens=200))
+    tracker = make_tracker("run=0.0065")
+    agent = create_agent(model=two(make_model, tracker), tools=[weather])
+    result = agent.invoke(
+        {"messages": [HumanMessage("what is the weather in Rome")]},
+        {"callbacks": [CostCallbackHandler(tracker)]},
+    )
+    assert [message.type for message in result["messages"]] == ["human", "ai", "tool", "ai"]
+    assert served(tracker) == ["gpt-4o", "gpt-4o-mini"]
+    assert len({entry.call.run for entry in entries(tracker)}) == 1
+    assert recorded_nano(tracker) == provider.billed_nano <= 6_500_000

@@ -74,9 +74,6 @@ def unprivileged() -> Iterator[Path]:
             os.seteuid(0)
 
 
-# ---------------------------------------------------------------------- the file
-
-
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_what_is_created_belongs_to_its_user_alone(path: Path, umask: int) -> None:
     before = os.umask(umask)
@@ -168,9 +165,6 @@ def test_a_url_that_cannot_be_used_is_refused_by_name(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         open_ledger(url)
     assert f"LLMCOST_LEDGER={url!r}" in str(caught.value)
-
-
-# ---------------------------------------------------------------------- files that are no ledger
 
 
 def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -306,9 +300,6 @@ def test_an_interrupt_inside_a_verb_gives_the_lock_back(path: Path) -> None:
         write_one(ledger)
 
 
-# ---------------------------------------------------------------------- days of people
-
-
 def test_sums_by_user_keep_the_days_of_the_ledgers_time_zone(path: Path) -> None:
     zone = ZoneInfo("Asia/Tokyo")
     midnight = datetime(2026, 3, 11, tzinfo=zone)
@@ -334,9 +325,6 @@ def test_a_span_that_cuts_a_day_of_a_user_is_exact_to_the_half_hour(path: Path) 
         assert total.cost == 320
         (total,) = ledger.totals(["user"], since=since, until=since + timedelta(hours=1))
         assert total.cost == 20
-
-
-# ---------------------------------------------------------------------- threads, forks, processes
 
 
 def test_thirty_two_threads_share_one_ledger(path: Path) -> None:

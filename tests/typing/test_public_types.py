@@ -1,0 +1,32 @@
+"""What a type checker sees of the public names; `make check` checks this file, the tests run it."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import assert_type
+
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+
+from llmcost_langchain import CompletionCache, CostCallbackHandler, FallbackRouter
+from llmcost_plugins import Budget, BudgetStatus, CostTracker, attribute
+from llmcost_plugins.labels import Labels
+
+
+def test_the_public_names_have_the_types_that_the_docs_say(tmp_path: Path) -> None:
+    tracker = CostTracker.from_env(ledger=f"sqlite:///{tmp_path}/ledger.db")
+    assert_type(tracker, CostTracker)
+    assert_type(tracker.budgets(), list[BudgetStatus])
+    assert_type(Budget("global", "1", "day").limit, Decimal)
+    with attribute(user="u1") as labels:
+        assert_type(labels, Labels)
+
+    handler = CostCallbackHandler(tracker, feature="chat")
+    assert_type(handler.total, Decimal)
+
+    router = FallbackRouter(models=[FakeListChatModel(responses=["hi"])], tracker=tracker)
+    assert_type(router.invoke("hello"), AIMessage)
+    for chunk in router.stream("hello"):
+        assert_type(chunk, AIMessageChunk)
+
+    assert_type(CompletionCache(), CompletionCache)
+    tracker.close()
