@@ -7,6 +7,8 @@ it with LangChain and LlamaIndex.
 
 from typing import TYPE_CHECKING, Any
 
+from llmcost_plugins.lazy import lazy_names
+
 if TYPE_CHECKING:
     from llmcost_plugins.budgets import Budget, BudgetStatus
     from llmcost_plugins.cache import CompletionCache
@@ -41,33 +43,26 @@ __all__ = [
     "set_default_tracker",
 ]
 
-_HOME = {
-    "Budget": "budgets",
-    "BudgetStatus": "budgets",
-    "CompletionCache": "cache",
-    "CostTracker": "tracker",
-    "Settings": "settings",
-    "Usage": "usage",
-    "attribute": "labels",
-    "default_tracker": "tracker",
-    "set_default_tracker": "tracker",
-}
+_load = lazy_names(
+    __name__,
+    {
+        **dict.fromkeys(__all__, "errors"),
+        **dict.fromkeys(("Budget", "BudgetStatus"), "budgets"),
+        **dict.fromkeys(("CostTracker", "default_tracker", "set_default_tracker"), "tracker"),
+        "CompletionCache": "cache",
+        "Settings": "settings",
+        "Usage": "usage",
+        "attribute": "labels",
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used, so that the import itself stays light."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("llmcost-plugins")
-    if name in __all__:
-        from importlib import import_module
-
-        value = getattr(import_module(f"llmcost_plugins.{_HOME.get(name, 'errors')}"), name)
-        globals()[name] = value
-        return value
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    return _load(name)
 
 
 def __dir__() -> list[str]:

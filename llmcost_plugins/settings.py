@@ -3,10 +3,12 @@
 Each variable is ``LLMCOST_`` and the field's name, e.g. ``LLMCOST_BUDGETS``.
 """
 
+import os
 from datetime import timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo
 
 import platformdirs
@@ -15,49 +17,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llmcost_plugins.budgets import Budget, read_budgets
 from llmcost_plugins.errors import ConfigurationError, describe_choices
-from llmcost_plugins.money import usd_to_nano
+from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy, parse_unknown_model
 
 PREFIX: Final = "LLMCOST_"
 _APP: Final = "llmcost"
-
-
-class UnknownModelPolicy(NamedTuple):
-    """What happens to a call under a budget whose model has no known price.
-
-    Attributes:
-        refuse: the call raises `PriceUnknown`.
-        ceiling: otherwise, nano-dollars per million input and output tokens to count with;
-            (0, 0) lets such calls pass uncounted.
-    """
-
-    refuse: bool
-    ceiling: tuple[int, int]
-
-
-REFUSE: Final = UnknownModelPolicy(refuse=True, ceiling=(0, 0))
-
-
-def parse_unknown_model(text: str) -> UnknownModelPolicy:
-    """Read ``refuse``, ``free`` or ``ceiling:INPUT,OUTPUT`` (USD per million tokens).
-
-    Raises:
-        ValueError: *text* is none of them.
-    """
-    if text == "refuse":
-        return REFUSE
-    if text == "free":
-        return UnknownModelPolicy(refuse=False, ceiling=(0, 0))
-    word, _, prices = text.partition(":")
-    parts = prices.split(",")
-    if word == "ceiling" and len(parts) == 2:  # noqa: PLR2004 - input and output
-        try:
-            into, out = (usd_to_nano(part.strip()) for part in parts)
-        except ArithmeticError as error:
-            raise ValueError(str(error)) from None
-        if into > 0 and out > 0:
-            return UnknownModelPolicy(refuse=False, ceiling=(into, out))
-    msg = "it must be 'refuse', 'free' or 'ceiling:INPUT,OUTPUT' in USD per million tokens"
-    raise ValueError(msg)
 
 
 def _zone(value: Any) -> Any:
@@ -165,12 +128,24 @@ class Settings(BaseSettings):
 
         Raises:
             ConfigurationError: a value cannot be used; the message names the variable, the value
-                and a good one. Or there is no such setting.
+                and a good one. Or there is no such setting, and one that has nearly its name:
+                a budget in a misspelt variable would be in no one's way.
         """
+        _refuse_misspelt()
         try:
             return cls(**overrides)
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+
+
+def _refuse_misspelt() -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in (*_names(), "enabled")}
+    for name in os.environ:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            meant = get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+            if meant:
+                msg = f"there is no setting {name}; did you mean {meant[0]}?"
+                raise ConfigurationError(msg)
 
 
 def _explain(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from llmcost_plugins.budgets import Budget, BudgetBook, BudgetStatus, Subject
 from llmcost_plugins.errors import BudgetExceeded, PriceUnknown
@@ -19,9 +19,12 @@ from llmcost_plugins.ledger import Call, Hold, Ledger, Outcome, Status, open_led
 from llmcost_plugins.pricing import CallSize, Catalog, Match, Prices, cost_of, upper_bound
 from llmcost_plugins.pricing.catalog import shared_catalog
 from llmcost_plugins.pricing.estimate import ceiling_bound, output_bound
+from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.reports import budget_statuses
-from llmcost_plugins.settings import REFUSE, Settings, UnknownModelPolicy
 from llmcost_plugins.usage import Trust, Usage
+
+if TYPE_CHECKING:
+    from llmcost_plugins.settings import Settings
 
 _log: Final = logging.getLogger("llmcost_plugins")
 _TRIPPED_KEPT: Final = 100
@@ -208,10 +211,13 @@ class CostTracker:
         Raises:
             ConfigurationError: a setting cannot be used.
         """
+        # Not at the top: pydantic-settings takes longer to import than all of the rest.
+        from llmcost_plugins.settings import Settings
+
         return cls.from_settings(Settings.from_env(**overrides))
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: "Settings") -> Self:
         """Build from settings."""
         return cls(
             open_ledger(settings.ledger, settings.timezone),

@@ -5,7 +5,7 @@ LangChain itself attaches a `CostCallbackHandler` to every run.
 """
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 try:
     from langchain_core.tracers.context import register_configure_hook
@@ -15,6 +15,7 @@ except ImportError as error:
     raise MissingExtra.of("langchain", "langchain-core") from error  # noqa: EM101 - names
 
 from llmcost_langchain.callback import CostCallbackHandler
+from llmcost_plugins.lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmcost_langchain.cache import CompletionCache
@@ -31,16 +32,7 @@ register_configure_hook(
 )
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used, so that the import itself stays light."""
-    if name in _HOME:
-        from importlib import import_module
-
-        value = getattr(import_module(f"llmcost_langchain.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+__getattr__ = lazy_names(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

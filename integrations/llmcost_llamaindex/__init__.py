@@ -4,7 +4,9 @@ Importing this has no side effect, and loads nothing of LlamaIndex; `install` be
 """
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llmcost_plugins.lazy import lazy_names
 
 # `find_spec` of a submodule imports its parent, so that one is looked for first.
 if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
@@ -21,16 +23,7 @@ __all__ = ["BudgetGate", "guard", "install", "uninstall"]
 _HOME = {"BudgetGate": "gate", "guard": "gate", "install": "handler", "uninstall": "handler"}
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used, so that the import itself stays light."""
-    if name in _HOME:
-        from importlib import import_module
-
-        value = getattr(import_module(f"llmcost_llamaindex.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+__getattr__ = lazy_names(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

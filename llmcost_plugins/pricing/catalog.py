@@ -74,6 +74,7 @@ _PROVIDERS: Final = {
     "together": ("together_ai",),
     "fireworks": ("fireworks_ai",),
 }
+_NAMES_KEPT: Final = 10_000
 _DATE: Final = re.compile(r"[-@](?:20\d{2}-\d{2}-\d{2}|20\d{6})$")
 
 
@@ -139,6 +140,8 @@ class Catalog:
         key = (name, provider)
         known = self._resolved.get(key)
         if known is None:
+            if len(self._resolved) >= _NAMES_KEPT:
+                self._resolved.clear()
             known = self._resolved[key] = self._resolve(name, provider)
         return known
 

@@ -7,7 +7,8 @@ import pytest
 
 from llmcost_plugins.budgets import Budget
 from llmcost_plugins.errors import ConfigurationError
-from llmcost_plugins.settings import REFUSE, Settings, UnknownModelPolicy
+from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
+from llmcost_plugins.settings import Settings
 
 GOOD: dict[str, list[tuple[str, Any]]] = {
     "LEDGER": [("sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db")],
@@ -103,6 +104,18 @@ def test_only_variables_with_the_prefix_are_read(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LLMCOST_SOMETHING_ELSE", "of an adapter")
     assert Settings.from_env().max_output_tokens == 17
     assert Settings.from_env().budgets == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [("LLMCOST_BUDGET", "LLMCOST_BUDGETS"), ("LLMCOST_TIME_ZONE", "LLMCOST_TIMEZONE")],
+)
+def test_a_misspelt_variable_is_refused_and_not_passed_over(
+    wrong: str, right: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(wrong, "global=5/day")
+    with pytest.raises(ConfigurationError, match=f"no setting {wrong}; did you mean {right}"):
+        Settings.from_env()
 
 
 def test_arguments_win_over_variables(monkeypatch: pytest.MonkeyPatch) -> None:

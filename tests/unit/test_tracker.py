@@ -14,8 +14,8 @@ from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnkno
 from llmcost_plugins.labels import attribute, make_labels
 from llmcost_plugins.ledger import Entry, Ledger, Status, open_ledger
 from llmcost_plugins.pricing import CallSize, Catalog
+from llmcost_plugins.pricing.policy import parse_unknown_model
 from llmcost_plugins.pricing.sources import packaged_snapshot
-from llmcost_plugins.settings import parse_unknown_model
 from llmcost_plugins.testing import FakeClock
 from llmcost_plugins.tracker import (
     CallSpec,

@@ -26,7 +26,7 @@ from llmcost_plugins.errors import ConfigurationError, PriceUnknown
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger import Status
 from llmcost_plugins.pricing import CallSize
-from llmcost_plugins.settings import parse_unknown_model
+from llmcost_plugins.pricing.policy import parse_unknown_model
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from llmcost_plugins.tracker import CallSpec
 from llmcost_plugins.usage import Trust, Usage

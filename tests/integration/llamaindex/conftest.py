@@ -1,8 +1,6 @@
-"""A real client, a real server and a real ledger file for each test."""
+"""A real client for each test."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,16 +9,9 @@ from llama_index.llms.openai import OpenAI
 
 from llmcost_llamaindex import install, uninstall
 from llmcost_plugins import CostTracker
-from llmcost_plugins.budgets import parse_budgets
 from llmcost_plugins.testing import SimulatedProvider
 
 MakeLLM = Callable[..., OpenAI]
-
-
-@pytest.fixture
-def provider() -> Iterator[SimulatedProvider]:
-    with SimulatedProvider() as running:
-        yield running
 
 
 @pytest.fixture
@@ -49,25 +40,6 @@ def make_llm(provider: SimulatedProvider) -> Iterator[MakeLLM]:
     yield make
     for client in clients:
         client.close()
-
-
-@pytest.fixture
-def make_tracker(tmp_path: Path) -> Iterator[Callable[..., CostTracker]]:
-    made: list[CostTracker] = []
-
-    def make(budgets: str = "", **options: Any) -> CostTracker:
-        defaults: dict[str, Any] = {"hold_wait": timedelta(0)}
-        tracker = CostTracker.from_env(
-            ledger=f"sqlite:///{tmp_path / 'ledger.db'}",
-            budgets=parse_budgets(budgets),
-            **{**defaults, **options},
-        )
-        made.append(tracker)
-        return tracker
-
-    yield make
-    for tracker in made:
-        tracker.close()
 
 
 @pytest.fixture

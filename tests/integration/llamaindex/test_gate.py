@@ -16,7 +16,7 @@ from llama_index.llms.openai import OpenAI
 from llmcost_llamaindex import BudgetGate, guard, install, uninstall
 from llmcost_plugins import BudgetExceeded, CostTracker, PriceUnknown
 from llmcost_plugins.errors import ConfigurationError
-from llmcost_plugins.settings import parse_unknown_model
+from llmcost_plugins.pricing.policy import parse_unknown_model
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from tests.support import entries, held_nano, only, recorded_nano, statuses
 

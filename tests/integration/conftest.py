@@ -1,0 +1,43 @@
+"""A real server and a real ledger file for each test."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmcost_plugins import CostTracker
+from llmcost_plugins.budgets import parse_budgets
+from llmcost_plugins.testing import SimulatedProvider
+from tests.support import MakeTracker
+
+
+@pytest.fixture
+def provider() -> Iterator[SimulatedProvider]:
+    with SimulatedProvider() as running:
+        yield running
+
+
+@pytest.fixture
+def make_tracker(tmp_path: Path) -> Iterator[MakeTracker]:
+    made: list[CostTracker] = []
+
+    def make(budgets: str = "", **options: Any) -> CostTracker:
+        defaults: dict[str, Any] = {"hold_wait": timedelta(0)}
+        tracker = CostTracker.from_env(
+            ledger=f"sqlite:///{tmp_path / 'ledger.db'}",
+            budgets=parse_budgets(budgets),
+            **{**defaults, **options},
+        )
+        made.append(tracker)
+        return tracker
+
+    yield make
+    for tracker in made:
+        tracker.close()
+
+
+@pytest.fixture
+def tracker(make_tracker: MakeTracker) -> CostTracker:
+    return make_tracker()
