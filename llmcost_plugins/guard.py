@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from typing import Final
 
@@ -42,47 +42,47 @@ class Guard:
         self._ledger = ledger
         self._hold_wait = hold_wait.total_seconds()
 
-    def hold(self, hold: Hold, *, may_wait: bool = True) -> None:
+    def hold(self, hold: Hold, *, may_wait: Callable[[], bool] = lambda: True) -> None:
         """Hold in all buckets, or raise.
 
         Never waits on a running event loop: that would block the very calls it waits for.
 
         Args:
             hold: what to set aside.
-            may_wait: False when the caller itself holds money that it could not settle meanwhile,
-                or has waited already.
+            may_wait: asked when there is something to wait for; False when the caller itself holds
+                money that it could not settle meanwhile, or has waited already.
 
         Raises:
             BudgetExceeded: it does not fit.
             LedgerUnavailable: nothing can be held.
         """
-        flow = self._flow(hold, may_wait=may_wait and not _on_event_loop())
-        for pause in flow:
+        for pause in self._flow(hold, lambda: not _on_event_loop() and may_wait()):
             time.sleep(pause)
 
-    async def ahold(self, hold: Hold, *, may_wait: bool = True) -> None:
+    async def ahold(self, hold: Hold, *, may_wait: Callable[[], bool] = lambda: True) -> None:
         """Hold like `hold`; waits by awaiting.
 
         The ledger's verbs run inline: they take tens of microseconds, less than a hop to a thread.
         """
-        for pause in self._flow(hold, may_wait=may_wait):
+        for pause in self._flow(hold, may_wait):
             await asyncio.sleep(pause)
 
-    def _flow(self, hold: Hold, *, may_wait: bool) -> Generator[float, None, None]:
+    def _flow(self, hold: Hold, may_wait: Callable[[], bool]) -> Generator[float, None, None]:
         """Try until granted, refused for good, or the wait is over; yield the pauses between."""
-        left = self._hold_wait if may_wait else 0.0
-        pause = _FIRST_PAUSE
+        left, pause, waited = self._hold_wait, _FIRST_PAUSE, False
         while True:
             result = self._ledger.hold(hold)
             for warning in result.warnings:
                 _warn(warning, hold.call.requested)
-            if result.refusal is None:
+            refusal = result.refusal
+            if refusal is None:
                 return
-            if left <= 0 or not result.refusal.only_holds_stand_in_the_way:
-                waited = may_wait and left < self._hold_wait
-                raise BudgetExceeded(result.refusal, hold.call.requested, waited=waited)
+            hopeless = left <= 0 or not refusal.only_holds_stand_in_the_way
+            if hopeless or not (waited or may_wait()):
+                raise BudgetExceeded(refusal, hold.call.requested, waited=waited)
             pause = min(pause, left)
             yield pause
+            waited = True
             left -= pause
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 

@@ -1,6 +1,6 @@
 """Who caused a call: labels in a context variable, merged by nesting."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -80,6 +80,36 @@ def _checked(key: str, value: object) -> str:
 
 def _is_line(text: object) -> bool:
     return isinstance(text, str) and text != "" and text.isprintable()
+
+
+def take_labels(
+    keys: Collection[str], metadata: Mapping[str, object], tags: Iterable[str]
+) -> Labels:
+    """Pick the labels out of a framework's metadata.
+
+    Values that are no label (nested objects, empty strings) are left out, since metadata is shared
+    with other tools. Nothing else is stored: metadata often holds prompts.
+
+    Args:
+        keys: what to take, see `CostTracker.label_keys`; and, for any other, ``llmcost_<key>``.
+        metadata: the framework's.
+        tags: words for the call.
+    """
+    values: dict[str, object] = {}
+    for key, value in metadata.items():
+        name = key.removeprefix("llmcost_")
+        if name in keys or name != key:
+            values[name] = value
+    usable = {k: v for k, v in values.items() if _is_label(k, v)}
+    return make_labels(usable, [tag for tag in tags if _is_line(tag)])
+
+
+def _is_label(key: str, value: object) -> bool:
+    try:
+        make_labels({key: value})
+    except ConfigurationError:
+        return False
+    return True
 
 
 _current: ContextVar[Labels] = ContextVar("llmcost_labels", default=Labels())  # noqa: B039 - frozen

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from llmcost_plugins.budgets import Budget, BudgetBook, BudgetStatus, Subject
-from llmcost_plugins.errors import BudgetExceeded, PriceUnknown
+from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown
 from llmcost_plugins.guard import Guard, Owner, current_owner
-from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels, make_labels
+from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels
 from llmcost_plugins.ledger import Call, Hold, Ledger, Outcome, Status, open_ledger
 from llmcost_plugins.pricing import CallSize, Catalog, Match, Prices, cost_of, upper_bound
 from llmcost_plugins.pricing.catalog import shared_catalog
@@ -75,7 +75,17 @@ class OpenCall:
     cost the answer. What fails is logged and counted in `CostTracker.failures`.
     """
 
-    __slots__ = ("_tracker", "amount", "call", "lease_until", "outcome", "owner", "prices", "spec")
+    __slots__ = (
+        "_tracker",
+        "amount",
+        "call",
+        "lease_until",
+        "outcome",
+        "owner",
+        "prices",
+        "settled",
+        "spec",
+    )
 
     def __init__(  # noqa: PLR0913, PLR0917 - the facts of a call, made in one place
         self,
@@ -94,10 +104,11 @@ class OpenCall:
         self.lease_until = lease_until
         self.owner: Owner = current_owner()
         self.outcome: Outcome | None = None
+        self.settled = False
 
     @property
     def ended(self) -> bool:
-        """Whether one of the end verbs has taken effect."""
+        """Whether an end verb has taken effect, or the ledger counts the call as lost."""
         return self._tracker.find(self.spec.id) is not self
 
     def finish(self, usage: Usage, served: str | None = None) -> Outcome | None:
@@ -238,7 +249,7 @@ class CostTracker:
 
     @property
     def label_keys(self) -> frozenset[str]:
-        """The label keys that adapters take from a framework's metadata."""
+        """The label keys that adapters take from metadata: the standard ones, and the budgets'."""
         return self._label_keys
 
     def budgets(self) -> list[BudgetStatus]:
@@ -266,7 +277,7 @@ class CostTracker:
             return adopted
         call, hold = self._prepare(spec)
         try:
-            self._guard.hold(hold, may_wait=self._may_wait(call))
+            self._guard.hold(hold, may_wait=lambda: self._may_wait(call))
         except BudgetExceeded as error:
             self._note_refusal(call, error)
             raise
@@ -279,7 +290,7 @@ class CostTracker:
             return adopted
         call, hold = self._prepare(spec)
         try:
-            await self._guard.ahold(hold, may_wait=self._may_wait(call))
+            await self._guard.ahold(hold, may_wait=lambda: self._may_wait(call))
         except BudgetExceeded as error:
             self._note_refusal(call, error)
             raise
@@ -337,11 +348,24 @@ class CostTracker:
         """Keep a refusal visible, even where someone's ``except`` swallows the error."""
         if call.spec.has_alternative and error.refusal.may_fall_back:
             return
-        self.tripped.append(error)
-        self.ledger.record_refusal(call.call, error.refusal)
+        # A copy: the error that is raised holds on to the frames of the call, and so to its prompt.
+        self.tripped.append(BudgetExceeded(error.refusal, error.model, waited=error.waited))
+        try:
+            self.ledger.record_refusal(call.call, error.refusal)
+        except LedgerUnavailable:
+            self.note_failure("the refusal of the call %s could not be recorded", call.spec.id)
+
+    def _close_call(self, opened: OpenCall) -> bool:
+        """Note the end of a call; return False when it had ended before."""
+        with self._lock:
+            first, opened.settled = not opened.settled, True
+            # It may have been forgotten: a call that outlives its lease still ends once.
+            if self._open.get(opened.spec.id) is opened:
+                del self._open[opened.spec.id]
+        return first
 
     def _release(self, opened: OpenCall) -> None:
-        if self._open.pop(opened.spec.id, None) is None:
+        if not self._close_call(opened):
             return
         try:
             self.ledger.release(opened.spec.id)
@@ -362,7 +386,7 @@ class CostTracker:
     def _end(
         self, opened: OpenCall, status: Status, usage: Usage, served: str | None, detail: str = ""
     ) -> Outcome | None:
-        if self._open.pop(opened.spec.id, None) is None:
+        if not self._close_call(opened):
             return opened.outcome
         try:
             outcome = self._price(opened, status, usage, served, detail)
@@ -392,7 +416,7 @@ class CostTracker:
         free = status is Status.CACHED
         return Outcome(
             status=status,
-            usage=replace(usage, trust=trust),
+            usage=usage if trust is usage.trust else replace(usage, trust=trust),
             cost=0 if free else cost,
             finished_at=self._clock(),
             served=served,
@@ -429,30 +453,6 @@ class CostTracker:
 
 def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:500]
-
-
-def take_labels(tracker: CostTracker, metadata: dict[str, Any], tags: Iterable[str]) -> Labels:
-    """Pick the labels out of a framework's metadata.
-
-    Taken are the standard keys, the keys that budgets look at, and ``llmcost_<key>`` for any other;
-    values that are no label (nested objects, empty strings) are left out, since metadata is shared
-    with other tools. Nothing else is stored: metadata often holds prompts.
-    """
-    values: dict[str, object] = {}
-    for key, value in metadata.items():
-        name = key.removeprefix("llmcost_")
-        if name in tracker.label_keys or name != key:
-            values[name] = value
-    usable = {k: v for k, v in values.items() if _is_label(k, v)}
-    return make_labels(usable, [tag for tag in tags if tag and tag.isprintable()])
-
-
-def _is_label(key: str, value: object) -> bool:
-    try:
-        make_labels({key: value})
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, it is no label
-        return False
-    return True
 
 
 _default_lock = threading.Lock()

@@ -31,10 +31,10 @@ from llmcost_langchain._runs import run_roots
 from llmcost_langchain._settle import settle_error
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_plugins.errors import AllModelsFailed
-from llmcost_plugins.labels import Labels
+from llmcost_plugins.labels import Labels, take_labels
 from llmcost_plugins.money import usd_string
 from llmcost_plugins.routing import Attempt
-from llmcost_plugins.tracker import CallSpec, CostTracker, OpenCall, default_tracker, take_labels
+from llmcost_plugins.tracker import CallSpec, CostTracker, OpenCall, default_tracker
 
 METADATA_KEY: Final = "llmcost"
 """Where `response_metadata` says which model answered, for how much, and why that one."""
@@ -104,7 +104,7 @@ def route_of(run: ChainRun, tracker: CostTracker | None) -> Route:
             defaults = defaults.merged(handler.labels)
     run_roots.enter(run.run_id, run.parent_run_id)
     metadata = {**run.metadata, **run.inheritable_metadata}
-    labels = take_labels(own, metadata, own_tags(run.inheritable_tags))
+    labels = take_labels(own.label_keys, metadata, own_tags(run.inheritable_tags))
     return Route(own, labels, defaults, run_roots.of(run.run_id))
 
 

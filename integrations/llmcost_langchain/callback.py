@@ -9,7 +9,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from llmcost_langchain._runs import run_roots
-from llmcost_plugins.labels import Labels, make_labels
+from llmcost_plugins.labels import Labels, make_labels, take_labels
 from llmcost_plugins.money import nano_to_usd
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class CostCallbackHandler(BaseCallbackHandler):
     ) -> None:
         from llmcost_langchain._messages import model_of, own_tags
         from llmcost_langchain.errors import start
-        from llmcost_plugins.tracker import CallSpec, take_labels
+        from llmcost_plugins.tracker import CallSpec
 
         tracker = self.tracker
         opened = tracker.find(str(run_id))
@@ -179,7 +179,9 @@ class CostCallbackHandler(BaseCallbackHandler):
                 model=name.model,
                 provider=name.provider,
                 size=size,
-                labels=take_labels(tracker, metadata, own_tags(kwargs.get("tags") or ())),
+                labels=take_labels(
+                    tracker.label_keys, metadata, own_tags(kwargs.get("tags") or ())
+                ),
                 defaults=self.labels,
                 run=str(run_roots.of(parent) if parent else run_id),
             )

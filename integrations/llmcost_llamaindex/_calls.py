@@ -7,8 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 from llmcost_llamaindex._events import StartEvent, read_request
-from llmcost_plugins.labels import Labels
-from llmcost_plugins.tracker import CallSpec, CostTracker, OpenCall, take_labels
+from llmcost_plugins.labels import Labels, take_labels
+from llmcost_plugins.tracker import CallSpec, CostTracker, OpenCall
 from llmcost_plugins.usage import Usage
 
 
@@ -40,7 +40,7 @@ class Started:
             model=request.model,
             provider=request.provider,
             size=request.size,
-            labels=take_labels(tracker, dict(tags), ()),
+            labels=take_labels(tracker.label_keys, tags, ()),
             defaults=self.defaults,
             run=self.run,
         )

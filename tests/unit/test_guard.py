@@ -70,7 +70,7 @@ def test_a_call_that_would_not_fit_anyway_does_not_wait(ledger: Ledger, held: Ca
 def test_a_call_that_must_not_wait_is_refused_at_once(ledger: Ledger) -> None:
     started = time.monotonic()
     with pytest.raises(BudgetExceeded) as caught:
-        guard(ledger).hold(make_hold(make_call(), USD, BUDGET), may_wait=False)
+        guard(ledger).hold(make_hold(make_call(), USD, BUDGET), may_wait=lambda: False)
     assert time.monotonic() - started < 1
     assert not caught.value.waited
 

@@ -11,7 +11,7 @@ import pytest
 
 from llmcost_plugins.budgets import Budget
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown
-from llmcost_plugins.labels import attribute, make_labels
+from llmcost_plugins.labels import attribute, make_labels, take_labels
 from llmcost_plugins.ledger import Entry, Ledger, Status, open_ledger
 from llmcost_plugins.pricing import CallSize, Catalog
 from llmcost_plugins.pricing.policy import parse_unknown_model
@@ -22,7 +22,6 @@ from llmcost_plugins.tracker import (
     CostTracker,
     default_tracker,
     set_default_tracker,
-    take_labels,
 )
 from llmcost_plugins.usage import Trust, Usage
 
@@ -202,7 +201,7 @@ def test_labels_are_taken_from_metadata_without_prompts(make: Make) -> None:
         "prompt": "secret",
         "llmcost_tags": "x",
     }
-    labels = take_labels(tracker, metadata, ["a", "", "b\n", "c"])
+    labels = take_labels(tracker.label_keys, metadata, ["a", "", "b\n", "c"])
     assert labels == make_labels({"user": "u1", "cost_center": "7", "stage": "dev"}, ["a", "c"])
 
 
@@ -219,7 +218,7 @@ def test_a_refusal_is_kept_and_recorded(make: Make, ledger: Ledger) -> None:
     tracker = make(Budget("global", "0.001", "day"))
     with pytest.raises(BudgetExceeded) as caught:
         tracker.start(spec())
-    assert list(tracker.tripped) == [caught.value]
+    assert [kept.refusal for kept in tracker.tripped] == [caught.value.refusal]
     assert only(ledger).outcome.status is Status.REFUSED
     tracker.start(spec(size=CallSize(10, 10))).finish(Usage(input=1))
 
@@ -363,3 +362,28 @@ def test_the_default_tracker_is_built_once_from_the_environment(
         assert default_tracker() is not tracker
     finally:
         set_default_tracker(former)
+
+
+def test_a_call_that_outlives_its_lease_is_corrected_even_after_very_many_newer_ones(
+    make: Make, ledger: Ledger, clock: FakeClock
+) -> None:
+    tracker = make(call_max=timedelta(seconds=60))
+    late = tracker.start(spec(id="late"))
+    clock.advance(61)
+    # So many that the tracker forgets what the ledger counts as lost.
+    for _ in range(1100):
+        tracker.start(spec())
+    assert tracker.find("late") is None
+    outcome = late.finish(Usage(input=1000))
+    found = [entry.outcome for entry in ledger.entries() if entry.call.id == "late"]
+    assert [each.status for each in found] == [Status.LOST, Status.CORRECTION]
+    assert sum(each.cost for each in found) == 2_500_000
+    assert outcome is not None
+    assert late.finish(Usage(input=5)) is outcome
+
+
+def test_a_kept_refusal_holds_on_to_no_frame_of_the_call(make: Make) -> None:
+    tracker = make(Budget("global", 0))
+    with pytest.raises(BudgetExceeded):
+        tracker.start(spec())
+    assert [kept.__traceback__ for kept in tracker.tripped] == [None]

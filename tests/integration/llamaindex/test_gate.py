@@ -59,7 +59,7 @@ def test_a_call_that_does_not_fit_raises_before_anything_is_sent(
     assert provider.requests == []
     assert statuses(tracker) == ["refused"]
     assert held_nano(tracker) == 0
-    assert list(tracker.tripped) == [caught.value]
+    assert [kept.refusal for kept in tracker.tripped] == [caught.value.refusal]
 
 
 async def test_an_asynchronous_call_that_does_not_fit_raises_before_anything_is_sent(
