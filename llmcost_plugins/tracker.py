@@ -7,14 +7,15 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from llmcost_plugins.budgets import Budget, BudgetBook, BudgetStatus, Subject
+from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown
-from llmcost_plugins.guard import Guard, Owner, current_owner
-from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels
+from llmcost_plugins.guard import Guard
+from llmcost_plugins.labels import STANDARD_LABELS, current_labels
 from llmcost_plugins.ledger import Call, Hold, Ledger, Outcome, Status, open_ledger
 from llmcost_plugins.pricing import CallSize, Catalog, Match, Prices, cost_of, upper_bound
 from llmcost_plugins.pricing.catalog import shared_catalog
@@ -34,140 +35,6 @@ _PRUNE_FROM: Final = 1024
 def utc_now() -> datetime:
     """Return the current instant; the default clock."""
     return datetime.now(UTC)  # noqa: TID251 - the default clock
-
-
-@dataclass(frozen=True, slots=True)
-class CallSpec:
-    """What an adapter knows of a call before it is made.
-
-    Attributes:
-        id: made by the caller and unique; the same id is the same call.
-        model: the name as the framework reports it.
-        provider: the framework's name of the provider, where known.
-        size: how large the call can become.
-        labels: who caused it, as the call itself says; win over the `attribute` blocks in force.
-        defaults: who causes calls of this place in general; those blocks win over these.
-        run: the outermost run that it belongs to; the call itself when `None`.
-        preferred: the model a router would rather have used, where it is another.
-        preferred_provider: that model's provider.
-        has_alternative: whether a refusal only means that the next candidate is asked; it is then
-            not recorded as one.
-        may_wait: whether to wait for calls in flight at all.
-    """
-
-    id: str
-    model: str
-    provider: str | None
-    size: CallSize
-    labels: Labels = field(default_factory=Labels)
-    defaults: Labels = field(default_factory=Labels)
-    run: str | None = None
-    preferred: str | None = None
-    preferred_provider: str | None = None
-    has_alternative: bool = False
-    may_wait: bool = True
-
-
-class OpenCall:
-    """A call between its hold and its end. One of the end verbs takes effect, the first.
-
-    The end verbs never raise: the provider has answered, and a failure of the bookkeeping must not
-    cost the answer. What fails is logged and counted in `CostTracker.failures`.
-    """
-
-    __slots__ = (
-        "_tracker",
-        "amount",
-        "call",
-        "lease_until",
-        "outcome",
-        "owner",
-        "prices",
-        "settled",
-        "spec",
-    )
-
-    def __init__(  # noqa: PLR0913, PLR0917 - the facts of a call, made in one place
-        self,
-        tracker: "CostTracker",
-        spec: CallSpec,
-        call: Call,
-        prices: Prices | None,
-        amount: int,
-        lease_until: datetime,
-    ) -> None:
-        self._tracker = tracker
-        self.spec = spec
-        self.call = call
-        self.prices = prices
-        self.amount = amount
-        self.lease_until = lease_until
-        self.owner: Owner = current_owner()
-        self.outcome: Outcome | None = None
-        self.settled = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether an end verb has taken effect, or the ledger counts the call as lost."""
-        return self._tracker.find(self.spec.id) is not self
-
-    def finish(self, usage: Usage, served: str | None = None) -> Outcome | None:
-        """Settle with the usage that the provider reported.
-
-        Args:
-            usage: what was used.
-            served: the model's name as the provider reported it; preferred for pricing.
-
-        Returns:
-            What was recorded when the call ended, by this verb or an earlier one; `None` when it
-            could not be recorded.
-        """
-        return self._tracker._end(self, Status.OK, usage, served)  # noqa: SLF001 - one unit
-
-    def cached(self, usage: Usage, served: str | None = None) -> Outcome | None:
-        """Settle as answered from a cache: no cost, *usage*'s price is saved."""
-        return self._tracker._end(self, Status.CACHED, usage, served)  # noqa: SLF001
-
-    def fail(self, error: BaseException, *, billed: Usage | None = None) -> Outcome | None:
-        """Settle as failed; without *billed* usage the provider charged nothing."""
-        usage = Usage() if billed is None else billed
-        return self._tracker._end(self, Status.ERROR, usage, None, _brief(error))  # noqa: SLF001
-
-    def abort(
-        self, *, streamed_bytes: int | None, usage: Usage | None = None, detail: str = ""
-    ) -> Outcome | None:
-        """Settle as broken off; estimated on the safe side unless the *usage* is known.
-
-        Args:
-            streamed_bytes: the size of what was received so far, see `estimated_usage`.
-            usage: what the provider reported before the end.
-            detail: why.
-        """
-        if usage is None:
-            usage = self.estimated_usage(streamed_bytes)
-        return self._tracker._end(self, Status.ABORTED, usage, None, detail)  # noqa: SLF001
-
-    def release(self) -> None:
-        """Give the money back: nothing was sent."""
-        self._tracker._release(self)  # noqa: SLF001
-
-    def estimated_usage(self, received_bytes: int | None) -> Usage:
-        """Return what the provider can have counted for the part of a call that is known of.
-
-        What it went on to produce after the caller had left is in no one's sight.
-
-        Args:
-            received_bytes: UTF-8 bytes of the answer received; a token has at least one. The whole
-                output cap counts when it is `None`, because nothing says how much was produced,
-                and for a model that reasons, because what was received is not all of it.
-        """
-        cap = self._tracker.output_cap(self.prices, self.spec.size) * max(self.spec.size.choices, 1)
-        hidden = self.prices is not None and self.prices.reasons
-        seen = cap if received_bytes is None or hidden else min(cap, received_bytes)
-        prompt = self.spec.size.prompt_bound
-        if self.prices and self.prices.max_input_tokens:
-            prompt = min(prompt, self.prices.max_input_tokens)
-        return Usage(input=prompt, output=seen, trust=Trust.ESTIMATED)
 
 
 class CostTracker:
@@ -364,13 +231,18 @@ class CostTracker:
                 del self._open[opened.spec.id]
         return first
 
-    def _release(self, opened: OpenCall) -> None:
-        if not self._close_call(opened):
+    def is_open(self, call: OpenCall) -> bool:
+        """See `CallKeeper.is_open`."""
+        return self._open.get(call.spec.id) is call
+
+    def release_call(self, call: OpenCall) -> None:
+        """See `CallKeeper.release_call`."""
+        if not self._close_call(call):
             return
         try:
-            self.ledger.release(opened.spec.id)
+            self.ledger.release(call.spec.id)
         except Exception:  # noqa: BLE001 - what stands in the way shows at the next hold
-            self.note_failure("the hold of the call %s could not be given back", opened.spec.id)
+            self.note_failure("the hold of the call %s could not be given back", call.spec.id)
 
     def note_failure(self, what: str, *arguments: object) -> None:
         """Log a failure of the bookkeeping, with the exception being handled, and count it.
@@ -383,24 +255,30 @@ class CostTracker:
             self.failures += 1
         _log.error(what, *arguments, exc_info=sys.exc_info()[0] is not None)
 
-    def _end(
-        self, opened: OpenCall, status: Status, usage: Usage, served: str | None, detail: str = ""
+    def end_call(
+        self,
+        call: OpenCall,
+        status: Status,
+        usage: Usage,
+        served: str | None = None,
+        detail: str = "",
     ) -> Outcome | None:
-        if not self._close_call(opened):
-            return opened.outcome
+        """See `CallKeeper.end_call`."""
+        if not self._close_call(call):
+            return call.outcome
         try:
-            outcome = self._price(opened, status, usage, served, detail)
-            if self.ledger.settle(opened.call, outcome):
-                opened.outcome = outcome
+            outcome = self._price(call, status, usage, served, detail)
+            if self.ledger.settle(call.call, outcome):
+                call.outcome = outcome
         except Exception:  # noqa: BLE001 - the answer is paid for and must arrive
             self.note_failure(
                 "the cost of the call %s to %r could not be recorded; its hold of the ledger stays "
                 "until its lease ends at %s and counts as lost then",
-                opened.spec.id,
-                opened.spec.model,
-                opened.lease_until,
+                call.spec.id,
+                call.spec.model,
+                call.lease_until,
             )
-        return opened.outcome
+        return call.outcome
 
     def _price(
         self, opened: OpenCall, status: Status, usage: Usage, served: str | None, detail: str
@@ -449,10 +327,6 @@ class CostTracker:
         if self._process[0] != pid:
             self._process = (pid, f"{socket.gethostname()}:{pid}")
         return self._process[1]
-
-
-def _brief(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
 
 
 _default_lock = threading.Lock()

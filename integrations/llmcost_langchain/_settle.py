@@ -13,8 +13,8 @@ from llmcost_langchain._messages import (
     received_bytes,
     served_model,
 )
+from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.ledger import Outcome
-from llmcost_plugins.tracker import OpenCall
 
 _log: Final = logging.getLogger("llmcost_plugins")
 

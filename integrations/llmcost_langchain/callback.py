@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
+    from llmcost_plugins.calls import OpenCall
     from llmcost_plugins.ledger import Outcome
     from llmcost_plugins.pricing import CallSize
-    from llmcost_plugins.tracker import CostTracker, OpenCall
+    from llmcost_plugins.tracker import CostTracker
 
 _KEPT: Final = 1024
 
@@ -167,7 +168,7 @@ class CostCallbackHandler(BaseCallbackHandler):
     ) -> None:
         from llmcost_langchain._messages import model_of, own_tags
         from llmcost_langchain.errors import start
-        from llmcost_plugins.tracker import CallSpec
+        from llmcost_plugins.calls import CallSpec
 
         tracker = self.tracker
         opened = tracker.find(str(run_id))

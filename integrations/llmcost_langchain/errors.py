@@ -3,7 +3,8 @@
 from langchain_core.exceptions import ModelError
 
 from llmcost_plugins import errors as core
-from llmcost_plugins.tracker import CallSpec, CostTracker, OpenCall
+from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.tracker import CostTracker
 
 
 class BudgetExceeded(core.BudgetExceeded, ModelError):  # noqa: N818 - the core's name

@@ -7,8 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from llmcost_llamaindex._events import StartEvent, read_request
+from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.labels import Labels, take_labels
-from llmcost_plugins.tracker import CallSpec, CostTracker, OpenCall
+from llmcost_plugins.tracker import CostTracker
 from llmcost_plugins.usage import Usage
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from llmcost_llamaindex._events import Response, read_usage, received_bytes, served_model
-from llmcost_plugins.tracker import OpenCall
+from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.usage import Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")

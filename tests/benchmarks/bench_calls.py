@@ -17,9 +17,9 @@ from llmcost_langchain import CompletionCache, CostCallbackHandler, FallbackRout
 from llmcost_plugins import CostTracker, Usage
 from llmcost_plugins.budgets import parse_budgets
 from llmcost_plugins.cache import CompletionCache as CoreCache
+from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.labels import make_labels
 from llmcost_plugins.pricing import CallSize, Catalog, cost_of
-from llmcost_plugins.tracker import CallSpec
 from tests.benchmarks.harness import compare, tell
 
 BUDGETS = "global=1000000/month; user:*=100000/day; model:gpt-4o=100000/day"

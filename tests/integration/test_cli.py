@@ -14,8 +14,8 @@ import pytest
 
 from llmcost_plugins import CostTracker, Usage, attribute
 from llmcost_plugins.budgets import parse_budgets
+from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.pricing import CallSize
-from llmcost_plugins.tracker import CallSpec
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BUDGETS = "global=1/day; feature:*=0.5/day"

@@ -12,11 +12,12 @@ import time
 from datetime import timedelta
 
 from llmcost_plugins.budgets import Budget
+from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.errors import BudgetExceeded
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.pricing import CallSize, Catalog
 from llmcost_plugins.pricing.sources import packaged_snapshot
-from llmcost_plugins.tracker import CallSpec, CostTracker
+from llmcost_plugins.tracker import CostTracker
 from llmcost_plugins.usage import Usage
 
 URL, LIMIT, THREADS, CALLS, *MODE = sys.argv[1:]

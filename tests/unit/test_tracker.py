@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llmcost_plugins.budgets import Budget
+from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown
 from llmcost_plugins.labels import attribute, make_labels, take_labels
 from llmcost_plugins.ledger import Entry, Ledger, Status, open_ledger
@@ -17,12 +18,7 @@ from llmcost_plugins.pricing import CallSize, Catalog
 from llmcost_plugins.pricing.policy import parse_unknown_model
 from llmcost_plugins.pricing.sources import packaged_snapshot
 from llmcost_plugins.testing import FakeClock
-from llmcost_plugins.tracker import (
-    CallSpec,
-    CostTracker,
-    default_tracker,
-    set_default_tracker,
-)
+from llmcost_plugins.tracker import CostTracker, default_tracker, set_default_tracker
 from llmcost_plugins.usage import Trust, Usage
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)

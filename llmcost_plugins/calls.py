@@ -1,0 +1,172 @@
+"""A call from its description, through its hold, to one of its ends."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from llmcost_plugins.guard import Owner, current_owner
+from llmcost_plugins.labels import Labels
+from llmcost_plugins.ledger import Call, Outcome, Status
+from llmcost_plugins.pricing import CallSize, Prices
+from llmcost_plugins.usage import Trust, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """What an adapter knows of a call before it is made.
+
+    Attributes:
+        id: made by the caller and unique; the same id is the same call.
+        model: the name as the framework reports it.
+        provider: the framework's name of the provider, where known.
+        size: how large the call can become.
+        labels: who caused it, as the call itself says; win over the `attribute` blocks in force.
+        defaults: who causes calls of this place in general; those blocks win over these.
+        run: the outermost run that it belongs to; the call itself when `None`.
+        preferred: the model a router would rather have used, where it is another.
+        preferred_provider: that model's provider.
+        has_alternative: whether a refusal only means that the next candidate is asked; it is then
+            not recorded as one.
+        may_wait: whether to wait for calls in flight at all.
+    """
+
+    id: str
+    model: str
+    provider: str | None
+    size: CallSize
+    labels: Labels = field(default_factory=Labels)
+    defaults: Labels = field(default_factory=Labels)
+    run: str | None = None
+    preferred: str | None = None
+    preferred_provider: str | None = None
+    has_alternative: bool = False
+    may_wait: bool = True
+
+
+class CallKeeper(Protocol):
+    """Who opens calls and writes down how they end: the tracker."""
+
+    def output_cap(self, prices: Prices | None, size: CallSize) -> int:
+        """Return the answer tokens per choice that a call of this size is held for."""
+
+    def is_open(self, call: "OpenCall") -> bool:
+        """Tell whether the call is waiting for its end."""
+
+    def end_call(
+        self,
+        call: "OpenCall",
+        status: Status,
+        usage: Usage,
+        served: str | None = None,
+        detail: str = "",
+    ) -> Outcome | None:
+        """Settle the call unless it has ended before. Never raises."""
+
+    def release_call(self, call: "OpenCall") -> None:
+        """Give the money of the call back unless it has ended before. Never raises."""
+
+
+class OpenCall:
+    """A call between its hold and its end. One of the end verbs takes effect, the first.
+
+    The end verbs never raise: the provider has answered, and a failure of the bookkeeping must not
+    cost the answer. What fails is logged and counted by the keeper (`CostTracker.failures`).
+    """
+
+    __slots__ = (
+        "_keeper",
+        "amount",
+        "call",
+        "lease_until",
+        "outcome",
+        "owner",
+        "prices",
+        "settled",
+        "spec",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the facts of a call, made in one place
+        self,
+        keeper: CallKeeper,
+        spec: CallSpec,
+        call: Call,
+        prices: Prices | None,
+        amount: int,
+        lease_until: datetime,
+    ) -> None:
+        self._keeper = keeper
+        self.spec = spec
+        self.call = call
+        self.prices = prices
+        self.amount = amount
+        self.lease_until = lease_until
+        self.owner: Owner = current_owner()
+        self.outcome: Outcome | None = None
+        self.settled = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether an end verb has taken effect, or the ledger counts the call as lost."""
+        return not self._keeper.is_open(self)
+
+    def finish(self, usage: Usage, served: str | None = None) -> Outcome | None:
+        """Settle with the usage that the provider reported.
+
+        Args:
+            usage: what was used.
+            served: the model's name as the provider reported it; preferred for pricing.
+
+        Returns:
+            What was recorded when the call ended, by this verb or an earlier one; `None` when it
+            could not be recorded.
+        """
+        return self._keeper.end_call(self, Status.OK, usage, served)
+
+    def cached(self, usage: Usage, served: str | None = None) -> Outcome | None:
+        """Settle as answered from a cache: no cost, *usage*'s price is saved."""
+        return self._keeper.end_call(self, Status.CACHED, usage, served)
+
+    def fail(self, error: BaseException, *, billed: Usage | None = None) -> Outcome | None:
+        """Settle as failed; without *billed* usage the provider charged nothing."""
+        usage = Usage() if billed is None else billed
+        return self._keeper.end_call(self, Status.ERROR, usage, None, _brief(error))
+
+    def abort(
+        self, *, streamed_bytes: int | None, usage: Usage | None = None, detail: str = ""
+    ) -> Outcome | None:
+        """Settle as broken off; estimated on the safe side unless the *usage* is known.
+
+        Args:
+            streamed_bytes: the size of what was received so far, see `estimated_usage`.
+            usage: what the provider reported before the end.
+            detail: why.
+        """
+        if usage is None:
+            usage = self.estimated_usage(streamed_bytes)
+        return self._keeper.end_call(self, Status.ABORTED, usage, None, detail)
+
+    def release(self) -> None:
+        """Give the money back: nothing was sent."""
+        self._keeper.release_call(self)
+
+    def estimated_usage(self, received_bytes: int | None) -> Usage:
+        """Return what the provider can have counted for the part of a call that is known of.
+
+        What it went on to produce after the caller had left is in no one's sight.
+
+        Args:
+            received_bytes: UTF-8 bytes of the answer received; a token has at least one. The whole
+                output cap counts when it is `None`, because nothing says how much was produced,
+                and for a model that reasons, because what was received is not all of it.
+        """
+        cap = self._keeper.output_cap(self.prices, self.spec.size) * max(self.spec.size.choices, 1)
+        hidden = self.prices is not None and self.prices.reasons
+        seen = cap if received_bytes is None or hidden else min(cap, received_bytes)
+        prompt = self.spec.size.prompt_bound
+        if self.prices and self.prices.max_input_tokens:
+            prompt = min(prompt, self.prices.max_input_tokens)
+        return Usage(input=prompt, output=seen, trust=Trust.ESTIMATED)
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
