@@ -32,6 +32,7 @@ from llmcost_langchain._settle import settle_error
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import AllModelsFailed
+from llmcost_plugins.failures import is_transient
 from llmcost_plugins.labels import Labels, take_labels
 from llmcost_plugins.money import usd_string
 from llmcost_plugins.routing import Attempt
@@ -47,8 +48,6 @@ _TRANSIENT: Final = (
     ModelConnectionError,
     ContextOverflowError,
 )
-_TRANSIENT_STATUS: Final = frozenset({408, 429})
-_SERVER_ERRORS: Final = 500
 _CAP_NAMES: Final = {
     "google_genai": "max_output_tokens",
     "google_vertexai": "max_output_tokens",
@@ -209,16 +208,9 @@ def stamp(result: LLMResult, opened: OpenCall, passed_over: Sequence[tuple[str, 
     return result
 
 
-def is_transient(error: Exception) -> bool:
+def may_fall_back(error: Exception) -> bool:
     """Tell whether another model may answer where this error happened.
 
-    Not every provider package raises LangChain's own errors (langchain-openai 1.0 does not), so the
-    HTTP status and the names of the client's errors count as well.
+    Not every provider package raises LangChain's own errors (langchain-openai 1.0 does not).
     """
-    if isinstance(error, (*_TRANSIENT, AllModelsFailed)):
-        return True
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int):
-        return status in _TRANSIENT_STATUS or status >= _SERVER_ERRORS
-    names = " ".join(kind.__name__ for kind in type(error).__mro__)
-    return any(word in names for word in ("Timeout", "ConnectionError", "ConnectError"))
+    return isinstance(error, (*_TRANSIENT, AllModelsFailed)) or is_transient(error)

@@ -1,19 +1,18 @@
 """From LangChain's end and error events to the end of a call. Nothing here raises."""
 
-import asyncio
 import logging
 from typing import Any, Final
 
 from langchain_core.outputs import LLMResult
 
 from llmcost_langchain._messages import (
-    first_message,
     from_cache,
     read_usage,
     received_bytes,
     served_model,
 )
 from llmcost_plugins.calls import OpenCall
+from llmcost_plugins.failures import ended_by_caller, may_be_billed
 from llmcost_plugins.ledger import Outcome
 
 _log: Final = logging.getLogger("llmcost_plugins")
@@ -46,21 +45,13 @@ def settle_error(
     except Exception:  # noqa: BLE001 - see settle_answer
         _log.exception("the partial answer of the call %s could not be read", opened.spec.id)
         usage, received = None, streamed
-    if isinstance(error, GeneratorExit | asyncio.CancelledError | KeyboardInterrupt):
+    if ended_by_caller(error):
         detail = f"the caller ended it: {type(error).__name__}"
         return opened.abort(streamed_bytes=received or None, usage=usage, detail=detail)
     if usage is not None:
         return opened.fail(error, billed=usage)
     if received:
         return opened.fail(error, billed=opened.estimated_usage(received))
-    if _may_be_billed(error, result):
+    if may_be_billed(error):
         return opened.fail(error, billed=opened.estimated_usage(None))
     return opened.fail(error)
-
-
-def _may_be_billed(error: BaseException, result: LLMResult | None) -> bool:
-    """Tell whether the provider may have answered although nothing arrived: a timeout."""
-    message = first_message(result) if result else None
-    if message is not None and "status_code" in message.response_metadata:
-        return False
-    return any("Timeout" in kind.__name__ for kind in type(error).__mro__)

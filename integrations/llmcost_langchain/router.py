@@ -28,7 +28,7 @@ from llmcost_langchain._calls import (
     Route,
     RoutedTools,
     ToolLike,
-    is_transient,
+    may_fall_back,
     name_of,
     plan_call,
     route_of,
@@ -293,7 +293,7 @@ class FallbackRouter(BaseChatModel):
                 return
 
     def _attempts(self) -> Attempts:
-        return Attempts([name_of(model).model for model in self.models], is_transient)
+        return Attempts([name_of(model).model for model in self.models], may_fall_back)
 
     def _begin(
         self, messages: list[list[BaseMessage]], config: RunnableConfig

@@ -1,18 +1,14 @@
 """From LlamaIndex's end and error events to the end of a call. Nothing here raises."""
 
-import asyncio
 import logging
-from collections.abc import Iterator
 from typing import Final
 
 from llmcost_llamaindex._events import Response, read_usage, received_bytes, served_model
 from llmcost_plugins.calls import OpenCall
+from llmcost_plugins.failures import ended_by_caller, may_be_billed
 from llmcost_plugins.usage import Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")
-_ENDED_BY_CALLER: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
-_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
-_ANSWER_LOST: Final = frozenset({"ReadError", "RemoteProtocolError"})
 
 
 def settle_answer(
@@ -43,37 +39,14 @@ def settle_error(opened: OpenCall, error: BaseException, streamed: int, seen: Us
     A consumer that stops at the last chunk "fails" with the exact usage in hand; a provider that
     refuses with an HTTP status bills nothing; an answer that never came may have been billed whole.
     """
-    if isinstance(error, _ENDED_BY_CALLER):
+    if ended_by_caller(error):
         detail = f"the caller ended it: {type(error).__name__}"
         opened.abort(streamed_bytes=streamed or None, usage=seen, detail=detail)
     elif seen is not None:
         opened.fail(error, billed=seen)
     elif streamed:
         opened.fail(error, billed=opened.estimated_usage(streamed))
-    elif _may_be_billed(error):
+    elif may_be_billed(error):
         opened.fail(error, billed=opened.estimated_usage(None))
     else:
         opened.fail(error)
-
-
-def _may_be_billed(error: BaseException) -> bool:
-    """Tell whether the provider may have answered although nothing arrived.
-
-    A client wraps what its HTTP library raised, which says whether the request was sent at all.
-    """
-    chain = list(_chain(error))
-    if any(isinstance(getattr(one, "status_code", None), int) for one in chain):
-        return False
-    names = {kind.__name__ for one in chain for kind in type(one).__mro__}
-    if names & _NEVER_SENT:
-        return False
-    return bool(names & _ANSWER_LOST) or any("Timeout" in name for name in names)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__

@@ -20,10 +20,14 @@ def make_model(provider: SimulatedProvider) -> Iterator[MakeModel]:
     def make(model: str = "gpt-4o", **options: Any) -> ChatOpenAI:
         client = httpx.Client()
         clients.append(client)
-        defaults: dict[str, Any] = {"max_tokens": 200, "stream_usage": True, "max_retries": 0}
+        defaults: dict[str, Any] = {
+            "base_url": provider.base_url,
+            "max_tokens": 200,
+            "stream_usage": True,
+            "max_retries": 0,
+        }
         return ChatOpenAI(
             model=model,
-            base_url=provider.base_url,
             api_key=SecretStr("none"),
             http_client=client,
             http_async_client=httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0)),

@@ -4,9 +4,10 @@ import asyncio
 import contextvars
 import gc
 import pickle
+import socket
 import threading
 from collections import UserDict
-from collections.abc import KeysView
+from collections.abc import Iterator, KeysView
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -464,3 +465,48 @@ def test_a_retry_does_not_repeat_a_refusal(
         model.invoke("hello", config(CostCallbackHandler(tracker)))
     assert len(tracker.tripped) == 1
     assert provider.requests == []
+
+
+@pytest.fixture
+def dropping_server() -> Iterator[str]:
+    """A server that reads each request and closes the connection without an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drop() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:  # closed at the end of the test
+                    return
+                with connection:
+                    connection.recv(65536)
+
+        thread = threading.Thread(target=drop)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_an_answer_that_is_lost_on_its_way_counts_as_billed_in_full(
+    make_model: MakeModel, make_tracker: MakeTracker, dropping_server: str
+) -> None:
+    tracker = make_tracker("global=1/day")
+    with pytest.raises(Exception, match="Connection error"):
+        make_model(base_url=dropping_server).invoke("hello", config(CostCallbackHandler(tracker)))
+    outcome = only(entries(tracker)).outcome
+    assert outcome.status is Status.ERROR
+    assert outcome.usage.trust is Trust.ESTIMATED
+    assert outcome.cost >= 200 * 10_000
+    assert held_nano(tracker) == 0
+
+
+def test_a_provider_that_cannot_be_reached_bills_nothing(
+    make_model: MakeModel, make_tracker: MakeTracker
+) -> None:
+    tracker = make_tracker("global=1/day")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+    with pytest.raises(Exception, match="Connection error"):
+        make_model(base_url=address).invoke("hello", config(CostCallbackHandler(tracker)))
+    assert only(entries(tracker)).outcome.cost == 0

@@ -1,0 +1,65 @@
+"""What a failed call says of itself: who ended it, whether it may be billed, whether to try again.
+
+Frameworks and clients wrap the errors of their HTTP library, each in its own classes. The HTTP
+status and the names of the wrapped errors are what they have in common; no client is imported here.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+_BY_CALLER: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
+_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+_ANSWER_LOST: Final = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
+_TRANSIENT_STATUS: Final = frozenset({408, 429})
+_SERVER_ERRORS: Final = 500
+
+
+def ended_by_caller(error: BaseException) -> bool:
+    """Tell whether the caller broke the call off, rather than the provider."""
+    return isinstance(error, _BY_CALLER)
+
+
+def may_be_billed(error: BaseException) -> bool:
+    """Tell whether the provider may have answered although nothing arrived.
+
+    One that answers with an HTTP status of failure bills nothing, and a request that was never sent
+    is not billed either. One that timed out, or whose answer was lost on its way, may be.
+    """
+    if _status(error) is not None:
+        return False
+    names = _names(error)
+    if names & _NEVER_SENT:
+        return False
+    return bool(names & _ANSWER_LOST) or any("Timeout" in name for name in names)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether another model may succeed: after timeouts, rate limits and server errors."""
+    status = _status(error)
+    if status is not None:
+        return status in _TRANSIENT_STATUS or status >= _SERVER_ERRORS
+    names = _names(error)
+    lost = names & (_NEVER_SENT | _ANSWER_LOST)
+    return bool(lost) or any("Timeout" in name or "ConnectionError" in name for name in names)
+
+
+def _status(error: BaseException) -> int | None:
+    for one in _chain(error):
+        status = getattr(one, "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
