@@ -148,7 +148,8 @@ def _instant(text: str | None, option: str, settings: Settings) -> datetime | No
 
 def _span(start: datetime | None, end: datetime | None, settings: Settings) -> str:
     def day(instant: datetime) -> str:
-        return instant.astimezone(settings.timezone).strftime("%Y-%m-%d %H:%M")
+        text = instant.astimezone(settings.timezone).strftime("%Y-%m-%d %H:%M")
+        return text.removesuffix(" 00:00")
 
     since = f" since {day(start)}" if start else ""
     until = f" until {day(end)}" if end else ""

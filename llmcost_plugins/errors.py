@@ -10,8 +10,9 @@ The tree::
     ├── AllModelsFailed         every candidate of a router was refused or failed
     └── LedgerUnavailable       the store of holds and entries cannot be used
 
-All derive from `Exception` directly, never from `ValueError`, `RuntimeError` or `BaseException`:
-frameworks swallow or rewrite those (LlamaIndex answers "Empty Response" to a `ValueError`).
+All derive from `Exception` directly (a missing extra is an `ImportError`, too), never from
+`ValueError`, `RuntimeError` or `BaseException`: frameworks swallow or rewrite those (LlamaIndex
+answers "Empty Response" to a `ValueError`).
 All can be pickled, so that a worker process can hand them to its parent.
 """
 
@@ -31,8 +32,11 @@ class ConfigurationError(LLMCostError):
     """A setting or an argument cannot be used; the message names it and shows a good one."""
 
 
-class MissingExtra(ConfigurationError):  # noqa: N818 - the names of the house carry no "Error" suffix
-    """An optional dependency is missing; the message says what to install."""
+class MissingExtra(ConfigurationError, ImportError):  # noqa: N818 - the names of the house carry no "Error" suffix
+    """An optional dependency is missing; the message says what to install.
+
+    Also an `ImportError`, for code that tries an import and goes on without it.
+    """
 
     @classmethod
     def of(cls, extra: str, module: str) -> Self:

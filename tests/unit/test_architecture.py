@@ -82,7 +82,7 @@ def test_adapters_import_only_public_names_of_the_core(adapter: str) -> None:
     assert private == []
 
 
-@pytest.mark.parametrize("module", ["llmcost_plugins", "llmcost_langchain"])
+@pytest.mark.parametrize("module", ["llmcost_plugins", *ADAPTERS])
 def test_an_import_opens_nothing_and_starts_nothing(module: str, own_home: Path) -> None:
     done = import_in_a_new_process(module, own_home)
     assert done["effects"] == []
@@ -90,7 +90,7 @@ def test_an_import_opens_nothing_and_starts_nothing(module: str, own_home: Path)
     assert list(own_home.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", ["llmcost_plugins", "llmcost_langchain"])
+@pytest.mark.parametrize("module", ["llmcost_plugins", *ADAPTERS])
 @pytest.mark.parametrize("heavy", ["litellm", "diskcache", "pydantic_settings"])
 def test_an_import_leaves_what_is_heavy_for_first_use(
     module: str, heavy: str, own_home: Path
@@ -110,3 +110,35 @@ def test_the_core_is_imported_without_any_framework(own_home: Path) -> None:
 @pytest.mark.parametrize("package", ["llmcost_plugins", *ADAPTERS])
 def test_every_package_is_typed(package: str) -> None:
     assert (package_folder(package) / "py.typed").is_file()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "framework", "extra"),
+    [
+        ("llmcost_langchain", "langchain_core", "langchain"),
+        ("llmcost_llamaindex", "llama_index", "llamaindex"),
+    ],
+)
+def test_an_adapter_without_its_framework_says_what_to_install(
+    adapter: str, framework: str, extra: str
+) -> None:
+    # A path finder that knows everything but the framework, as in an environment without it.
+    script = f"""
+import importlib.machinery, sys
+find = importlib.machinery.PathFinder.find_spec
+class WithoutFramework:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return None if name.startswith({framework!r}) else find(name, path, target)
+sys.meta_path = [f for f in sys.meta_path if f is not importlib.machinery.PathFinder]
+sys.meta_path.append(WithoutFramework)
+try:
+    import {adapter}
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.startswith("MissingExtra")
+    assert f"pip install 'llmcost-plugins[{extra}]'" in done.stdout
