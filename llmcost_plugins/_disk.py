@@ -1,6 +1,7 @@
 """How completions lie in diskcache's database: bytes, never a pickle, never a file of their own."""
 
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 import diskcache
@@ -54,3 +55,33 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no type 
         if mode != MODE_RAW or not isinstance(value, bytes):
             return ForeignRow()
         return value
+
+
+class _Closer:
+    """Closes a connection when the thread that it belongs to ends."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        # Collected by another thread, SQLite refuses; the connection then goes with its memory.
+        with suppress(sqlite3.Error):
+            self.connection.close()
+
+
+class BytesCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no type hints
+    """diskcache's cache with `BytesDisk`, whose connections are closed with their threads.
+
+    diskcache opens a connection for each thread and leaves it to the garbage collector.
+    """
+
+    def __init__(self, folder: str, **settings: Any) -> None:
+        super().__init__(folder, disk=BytesDisk, **settings)
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection = super()._con
+        closer = getattr(self._local, "closer", None)
+        if closer is None or closer.connection is not connection:
+            self._local.closer = _Closer(connection)
+        return connection

@@ -196,15 +196,14 @@ def _unpack(packed: object) -> Any:
 def _open(folder: Path, size: int) -> "diskcache.Cache":
     import diskcache
 
-    from llmcost_plugins._disk import BytesDisk
+    from llmcost_plugins._disk import BytesCache
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # diskcache would create its file with the umask's mode; what SQLite puts beside it follows.
     os.close(os.open(folder / diskcache.core.DBNAME, os.O_CREAT | os.O_RDWR, 0o600))
-    return diskcache.Cache(
+    return BytesCache(
         str(folder),
         timeout=_LOCK_TIMEOUT_S,
-        disk=BytesDisk,
         size_limit=size,
         # A look-up must not write: not least-recently-used, but least-recently-stored.
         eviction_policy="least-recently-stored",

@@ -70,9 +70,21 @@ class CompletionCache(BaseCache):
         except Exception as error:  # noqa: BLE001 - see the docstring
             _log.warning("a completion could not be cached: %s", error)
 
+    async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """Do what `lookup` does; inline, since a hop to a thread takes longer than the look-up."""
+        return self.lookup(prompt, llm_string)
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        """Do what `update` does, inline likewise."""
+        self.update(prompt, llm_string, return_val)
+
     def clear(self, **kwargs: Any) -> None:  # noqa: ARG002 - LangChain's signature
         """Remove all stored answers."""
         self.core.clear()
+
+    async def aclear(self, **kwargs: Any) -> None:
+        """Do what `clear` does, inline likewise."""
+        self.clear(**kwargs)
 
     def close(self) -> None:
         """Close the files; a later use opens them again."""

@@ -148,18 +148,16 @@ class Database:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        if _identity(connection) != (APPLICATION_ID, SCHEMA_VERSION):
-            self._refuse_foreign(connection)
+        application, version, tables = _identity(connection)
+        if (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
+            self._refuse_foreign(application, version, tables)
             _log_ahead(connection)
             _create_schema(connection)
         elif connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _log_ahead(connection)  # a copy made by VACUUM INTO has lost the mode
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._full_sync else 'NORMAL'}")
 
-    def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
-        # The tables first: another process may create the ledger between the two questions.
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        application, version = _identity(connection)
+    def _refuse_foreign(self, application: int, version: int, tables: int) -> None:
         if application == APPLICATION_ID and version > SCHEMA_VERSION:
             msg = (
                 f"the ledger {str(self.path)!r} was written by a newer version of llmcost-plugins "
@@ -231,11 +229,25 @@ def _remedy(error: sqlite3.Error) -> str:
     return "Check that this user can read and write the file and its folder."
 
 
-def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return the application id and the schema version, both 0 in a new file."""
-    names = ("application_id", "user_version")
-    application, version = (connection.execute(f"PRAGMA {n}").fetchone()[0] for n in names)
-    return application, version
+def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return the application id, the schema version and the number of tables: 0 in a new file.
+
+    Read in one transaction: another process may be creating the ledger right now, and a half of
+    what it writes would look like a file of another program.
+    """
+    connection.execute("BEGIN")
+    try:
+        application, version, tables = (
+            connection.execute(question).fetchone()[0]
+            for question in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_master",
+            )
+        )
+    finally:
+        connection.execute("COMMIT")
+    return application, version, tables
 
 
 def _close_all(connections: list[sqlite3.Connection]) -> None:

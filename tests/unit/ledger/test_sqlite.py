@@ -399,7 +399,8 @@ print(len(list(ledger.entries())))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_of_a_busy_process_loses_no_entry(path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WRITE + FORK, str(path)],
+        # Python 3.12 warns of every fork with threads about.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", WRITE + FORK, str(path)],
         capture_output=True,
         text=True,
         timeout=60,
