@@ -76,7 +76,13 @@ class BytesCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no typ
     """
 
     def __init__(self, folder: str, **settings: Any) -> None:
-        super().__init__(folder, disk=BytesDisk, **settings)
+        try:
+            super().__init__(folder, disk=BytesDisk, **settings)
+        except BaseException:
+            # A damaged file is found by reading it: the connection is there already.
+            with suppress(AttributeError):
+                self.close()
+            raise
 
     @property
     def _con(self) -> sqlite3.Connection:
