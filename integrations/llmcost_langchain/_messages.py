@@ -3,18 +3,19 @@
 What each provider package reports, and where, is measured for langchain-core 1.6 to 1.8.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from llmcost_plugins.pricing.estimate import (
+from llmcost_plugins.pricing import CallSize
+from llmcost_plugins.pricing.sizes import (
     MEDIA_BOUND,
     MESSAGE_OVERHEAD,
-    TOOLS_OVERHEAD,
-    CallSize,
+    json_bound,
+    shaping_bound,
+    text_bound,
 )
 from llmcost_plugins.usage import Usage
 
@@ -27,7 +28,6 @@ _MEDIA: Final = frozenset(
 _TIERS: Final = ("flex", "priority")
 _CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "num_predict")
 _FRAMEWORK_TAGS: Final = ("seq:step:", "map:key:", "retry:attempt:", "langsmith:", "condition:")
-_SHAPING: Final = ("tools", "functions", "response_format", "tool_choice", "format")
 
 
 class ModelName(NamedTuple):
@@ -55,7 +55,7 @@ def chat_size(
     messages: Iterable[BaseMessage], params: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> CallSize:
     """Return how large a chat call can become."""
-    prompt, audio = _shaping_bound(params), False
+    prompt, audio = shaping_bound(params), False
     for message in messages:
         size, has_audio = _message_bound(message)
         prompt += MESSAGE_OVERHEAD + size
@@ -66,7 +66,7 @@ def chat_size(
 
 def text_size(prompt: str, params: Mapping[str, Any], metadata: Mapping[str, Any]) -> CallSize:
     """Return how large a completion call can become."""
-    bound = MESSAGE_OVERHEAD + len(prompt.encode("utf-8", "surrogatepass"))
+    bound = MESSAGE_OVERHEAD + text_bound(prompt)
     return _sized(bound, params, metadata, audio=False)
 
 
@@ -89,30 +89,20 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _shaping_bound(params: Mapping[str, Any]) -> int:
-    shaping = [params[key] for key in _SHAPING if params.get(key)]
-    return TOOLS_OVERHEAD + json_size(shaping) if shaping else 0
-
-
-def json_size(value: object) -> int:
-    """Return the UTF-8 bytes of a value as JSON; what JSON does not know counts by its text."""
-    return len(json.dumps(value, default=str, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-
-
 def _message_bound(message: BaseMessage) -> tuple[int, bool]:
     content = message.content
     audio = False
     if isinstance(content, str):
-        size = len(content.encode("utf-8", "surrogatepass"))
+        size = text_bound(content)
     else:
         size = 0
         for block in content:
             kind = block.get("type") if isinstance(block, dict) else None
-            size += MEDIA_BOUND if kind in _MEDIA else json_size(block)
+            size += MEDIA_BOUND if kind in _MEDIA else json_bound(block)
             audio = audio or kind in {"audio", "input_audio"}
     calls = getattr(message, "tool_calls", None) or message.additional_kwargs.get("tool_calls")
     if calls:
-        size += json_size(calls)
+        size += json_bound(calls)
     return size, audio
 
 
@@ -224,9 +214,9 @@ def received_bytes(result: LLMResult | None) -> int:
 def _generation_bytes(choices: Sequence[Any]) -> int:
     size = 0
     for generation in choices:
-        size += len((generation.text or "").encode("utf-8", "surrogatepass"))
+        size += text_bound(generation.text)
         message = getattr(generation, "message", None)
         calls = message.tool_calls if isinstance(message, AIMessage) else None
         if calls:
-            size += json_size(calls)
+            size += json_bound(calls)
     return size

@@ -86,38 +86,38 @@ class CostCallbackHandler(BaseCallbackHandler):
         """How many calls this handler has seen end."""
         return self._count
 
-    def on_chain_start(  # noqa: D102 - LangChain's hook
+    def on_chain_start(
         self,
-        serialized: Mapping[str, Any] | None,  # noqa: ARG002
-        inputs: Any,  # noqa: ARG002
+        serialized: Mapping[str, Any] | None,
+        inputs: Any,
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         run_roots.enter(run_id, parent_run_id)
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002, D102
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         run_roots.leave(run_id)
 
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002, D102
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         run_roots.leave(run_id)
 
-    def on_tool_start(  # noqa: D102 - LangChain's hook
+    def on_tool_start(
         self,
-        serialized: Mapping[str, Any] | None,  # noqa: ARG002
-        input_str: str,  # noqa: ARG002
+        serialized: Mapping[str, Any] | None,
+        input_str: str,
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         run_roots.enter(run_id, parent_run_id)
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002, D102
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         run_roots.leave(run_id)
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002, D102
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         run_roots.leave(run_id)
 
     def on_chat_model_start(
@@ -192,13 +192,13 @@ class CostCallbackHandler(BaseCallbackHandler):
                 self._forget_ended()
             self._calls[run_id] = opened
 
-    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Count what is streamed, for a stream that breaks off. Kept cheap: it runs per token."""
         size = len(token.encode("utf-8", "surrogatepass")) if isinstance(token, str) else 1
         # A chunk without text (a part of a tool call, a heartbeat) is a token at the most.
         self._streamed[run_id] = self._streamed.get(run_id, 0) + (size or 1)
 
-    def on_llm_end(self, response: "LLMResult", *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_llm_end(self, response: "LLMResult", *, run_id: UUID, **kwargs: Any) -> None:
         """Settle with the usage that the provider reported. Never raises."""
         opened, streamed = self._take(run_id)
         if opened is not None:

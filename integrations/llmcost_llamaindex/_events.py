@@ -4,7 +4,6 @@ What OpenAI's class sends and reports, and where, is measured for llama-index-co
 llama-index-llms-openai 0.8.3.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -29,11 +28,13 @@ from llama_index.core.instrumentation.events.llm import (
     LLMCompletionStartEvent,
 )
 
-from llmcost_plugins.pricing.estimate import (
+from llmcost_plugins.pricing import CallSize
+from llmcost_plugins.pricing.sizes import (
     MEDIA_BOUND,
     MESSAGE_OVERHEAD,
-    TOOLS_OVERHEAD,
-    CallSize,
+    json_bound,
+    shaping_bound,
+    text_bound,
 )
 from llmcost_plugins.usage import Usage
 
@@ -51,7 +52,6 @@ _PROVIDERS: Final = {_OPENAI: "openai"}
 _MEDIA: Final = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
 _CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CHOICES: Final = ("n", "best_of")
-_SHAPING: Final = ("tools", "functions", "response_format", "tool_choice")
 
 
 class Request(NamedTuple):
@@ -77,7 +77,7 @@ def read_request(event: StartEvent, llm: object) -> Request:
     caps = [cap for source in sources for cap in _counts(source, _CAPS)]
     prompt, audio = _prompt_bound(event)
     size = CallSize(
-        prompt_bound=_shaping_bound(params) + prompt,
+        prompt_bound=shaping_bound(params) + prompt,
         output_cap=max(caps, default=None),
         choices=max(_counts(params, _CHOICES), default=1),
         service_tier=params.get("service_tier"),
@@ -106,14 +106,9 @@ def _counts(params: Mapping[str, Any], keys: Iterable[str]) -> list[int]:
     return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0]
 
 
-def _shaping_bound(params: Mapping[str, Any]) -> int:
-    shaping = [params[key] for key in _SHAPING if params.get(key)]
-    return TOOLS_OVERHEAD + _json_size(shaping) if shaping else 0
-
-
 def _prompt_bound(event: StartEvent) -> tuple[int, bool]:
     if isinstance(event, LLMCompletionStartEvent):
-        return MESSAGE_OVERHEAD + _text_size(event.prompt), False
+        return MESSAGE_OVERHEAD + text_bound(event.prompt), False
     sizes = [_message_bound(message) for message in event.messages]
     return sum(size for size, _ in sizes), any(audio for _, audio in sizes)
 
@@ -122,29 +117,20 @@ def _message_bound(message: ChatMessage) -> tuple[int, bool]:
     size = MESSAGE_OVERHEAD + sum(_block_bound(block) for block in message.blocks)
     if message.additional_kwargs:
         # Holds tool calls, among others; what of it is sent depends on the provider.
-        size += _json_size(message.additional_kwargs)
+        size += json_bound(message.additional_kwargs)
     return size, any(isinstance(block, AudioBlock) for block in message.blocks)
 
 
 def _block_bound(block: object) -> int:
     if isinstance(block, TextBlock):
-        return _text_size(block.text)
+        return text_bound(block.text)
     if isinstance(block, _MEDIA):
         return MEDIA_BOUND
     if isinstance(block, CachePoint):
         return 0
     if isinstance(block, BaseRecursiveContentBlock):
         return MESSAGE_OVERHEAD + sum(_block_bound(nested) for nested in block.nested_blocks)
-    return _json_size(block)
-
-
-def _text_size(*texts: object) -> int:
-    return sum(len(t.encode("utf-8", "surrogatepass")) for t in texts if isinstance(t, str))
-
-
-def _json_size(value: object) -> int:
-    """Return the UTF-8 bytes of a value as JSON; what JSON does not know counts by its text."""
-    return _text_size(json.dumps(value, default=str, ensure_ascii=False))
+    return json_bound(block)
 
 
 def read_usage(response: Response | None) -> Usage | None:
@@ -186,9 +172,9 @@ def received_bytes(response: Response | None) -> int:
     if isinstance(choices, list):
         return sum(_choice_bytes(choice) for choice in choices)
     if response.delta is not None:
-        return _text_size(response.delta)
+        return text_bound(response.delta)
     if isinstance(response, CompletionResponse):
-        return _text_size(response.text)
+        return text_bound(response.text)
     return sum(_block_bound(block) for block in response.message.blocks)
 
 
@@ -198,7 +184,7 @@ def _choice_bytes(choice: object) -> int:
     calls: Iterable[object] = _get(part, "tool_calls") or ()
     for function in (_get(call, "function") for call in calls):
         texts += [_get(function, "name"), _get(function, "arguments")]
-    return _text_size(_get(choice, "text"), *texts)
+    return text_bound(_get(choice, "text"), *texts)
 
 
 def _count(part: object, key: str) -> int:

@@ -40,11 +40,11 @@ class CostSpanHandler(NullSpanHandler):
     def span_enter(
         self,
         id_: str,
-        bound_args: BoundArguments,  # noqa: ARG002
+        bound_args: BoundArguments,
         instance: Any | None = None,
         parent_id: str | None = None,
-        tags: dict[str, Any] | None = None,  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
+        tags: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         """Put a gate on a model whose span begins, before its rate limiter is asked."""
         try:
@@ -58,10 +58,10 @@ class CostSpanHandler(NullSpanHandler):
     def span_exit(
         self,
         id_: str,
-        bound_args: BoundArguments,  # noqa: ARG002
-        instance: Any | None = None,  # noqa: ARG002
+        bound_args: BoundArguments,
+        instance: Any | None = None,
         result: Any | None = None,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         """Note that a span has ended. Never raises."""
         try:
@@ -73,10 +73,10 @@ class CostSpanHandler(NullSpanHandler):
     def span_drop(
         self,
         id_: str,
-        bound_args: BoundArguments,  # noqa: ARG002
-        instance: Any | None = None,  # noqa: ARG002
+        bound_args: BoundArguments,
+        instance: Any | None = None,
         err: BaseException | None = None,
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,
     ) -> None:
         """Settle what a call has cost whose method failed. Never raises."""
         try:
@@ -106,7 +106,7 @@ class CostEventHandler(BaseEventHandler):
         self._book = book
         self._spans = spans
 
-    def handle(self, event: BaseEvent, **kwargs: Any) -> None:  # noqa: ARG002
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         """Note what an event says. Never raises."""
         try:
             if event.span_id is not None:

@@ -13,13 +13,6 @@ from llmcost_plugins.money import FINE_PER_NANO, hold_nano
 from llmcost_plugins.pricing.cost import price_tier
 from llmcost_plugins.pricing.rates import TIERS, Prices
 
-MESSAGE_OVERHEAD: Final = 64
-"""Tokens that the framing of one message may add, with a wide margin (OpenAI's is 4)."""
-TOOLS_OVERHEAD: Final = 1024
-"""Tokens of the hidden prompt that a provider adds when tools are given (Anthropic's is 346)."""
-MEDIA_BOUND: Final = 65_536
-"""Tokens of one image, audio or file part; its size in bytes says nothing about them."""
-
 _TEXT_IN: Final = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
 
 

@@ -139,7 +139,8 @@ class LedgerContract:
     @pytest.fixture
     def ledger(self) -> Iterator[Ledger]:
         """Yield an empty ledger whose time zone is UTC."""
-        raise NotImplementedError
+        msg = "override the fixture `ledger`: yield an empty ledger whose time zone is UTC"
+        raise NotImplementedError(msg)
 
     def test_a_hold_sets_money_aside_in_every_bucket(self, ledger: Ledger) -> None:
         call = make_call(user="u1")

@@ -21,7 +21,7 @@ from llama_index.core.llms import (
 )
 
 from llmcost_llamaindex._events import read_request, read_usage, received_bytes
-from llmcost_plugins.pricing.estimate import MEDIA_BOUND, MESSAGE_OVERHEAD, TOOLS_OVERHEAD
+from llmcost_plugins.pricing.sizes import MEDIA_BOUND, MESSAGE_OVERHEAD, TOOLS_OVERHEAD
 from llmcost_plugins.usage import Usage
 
 OPENAI = {"class_name": "openai_llm", "model_name": "gpt-4o"}
