@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from llmcost_plugins.failures import ended_by_caller, may_be_billed
 from llmcost_plugins.guard import Owner, current_owner
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger import Call, Outcome, Status
@@ -144,6 +145,27 @@ class OpenCall:
         if usage is None:
             usage = self.estimated_usage(streamed_bytes)
         return self._keeper.end_call(self, Status.ABORTED, usage, None, detail)
+
+    def broke(
+        self, error: BaseException, *, received_bytes: int, usage: Usage | None
+    ) -> Outcome | None:
+        """Settle a call that was sent, and failed or was broken off.
+
+        A consumer that stops at the last chunk "fails" with the exact usage in hand; a provider
+        that refuses with an HTTP status bills nothing; an answer that never came may have been
+        billed whole.
+
+        Args:
+            error: what ended it.
+            received_bytes: UTF-8 bytes of the answer received so far; 0 when there were none.
+            usage: what the provider reported before the end.
+        """
+        if ended_by_caller(error):
+            detail = f"the caller ended it: {type(error).__name__}"
+            return self.abort(streamed_bytes=received_bytes or None, usage=usage, detail=detail)
+        if usage is None and (received_bytes or may_be_billed(error)):
+            usage = self.estimated_usage(received_bytes or None)
+        return self.fail(error, billed=usage)
 
     def release(self) -> None:
         """Give the money back: nothing was sent."""

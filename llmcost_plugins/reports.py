@@ -1,7 +1,7 @@
 """Questions asked of the ledger."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Final
@@ -138,18 +138,7 @@ def _add(earlier: Total | None, total: Total, group: tuple[str, ...]) -> Total:
 
 
 def _sums(total: Total) -> tuple[int, ...]:
-    return (
-        total.calls,
-        total.refused,
-        total.cached,
-        total.cost,
-        total.saved,
-        total.fallback_saved,
-        total.prompt_tokens,
-        total.completion_tokens,
-        total.inexact,
-        total.unpriced,
-    )
+    return astuple(total)[1:]  # all but the group
 
 
 def _row(total: Total) -> ReportRow:

@@ -28,7 +28,6 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from llmcost_langchain._messages import ModelName, chat_size, model_of, own_tags
 from llmcost_langchain._runs import run_roots
-from llmcost_langchain._settle import settle_error
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import AllModelsFailed
@@ -189,9 +188,9 @@ def settled(opened: OpenCall) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        settle_error(opened, error, None, 0)
+        opened.broke(error, received_bytes=0, usage=None)
         raise
-    else:
+    if not opened.settled:
         # No end event arrived although there is an answer: someone's handler was removed.
         opened.finish(opened.estimated_usage(None))
 

@@ -18,7 +18,7 @@ from llmcost_llamaindex._events import (
     received_bytes,
     sends_at_first_chunk,
 )
-from llmcost_llamaindex._settle import settle_answer, settle_error
+from llmcost_llamaindex._settle import settle_answer
 from llmcost_llamaindex._spans import SpanTree
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.tracker import CostTracker
@@ -97,7 +97,7 @@ class CallBook:
         if call is None or call.wraps or call.opened is None:
             return
         if call.sent:
-            settle_error(call.opened, error, call.streamed, call.usage)
+            call.opened.broke(error, received_bytes=call.streamed, usage=call.usage)
         else:
             call.opened.release()
 

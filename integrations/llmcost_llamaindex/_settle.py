@@ -1,11 +1,10 @@
-"""From LlamaIndex's end and error events to the end of a call. Nothing here raises."""
+"""From LlamaIndex's end events to the end of a call. Nothing here raises."""
 
 import logging
 from typing import Final
 
 from llmcost_llamaindex._events import Response, read_usage, received_bytes, served_model
 from llmcost_plugins.calls import OpenCall
-from llmcost_plugins.failures import ended_by_caller, may_be_billed
 from llmcost_plugins.usage import Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")
@@ -31,22 +30,3 @@ def settle_answer(
         usage, served, received = seen, None, streamed
     opened.finish(usage or opened.estimated_usage(received or None), served)
     return usage is not None
-
-
-def settle_error(opened: OpenCall, error: BaseException, streamed: int, seen: Usage | None) -> None:
-    """End a call that was sent, and failed or was broken off.
-
-    A consumer that stops at the last chunk "fails" with the exact usage in hand; a provider that
-    refuses with an HTTP status bills nothing; an answer that never came may have been billed whole.
-    """
-    if ended_by_caller(error):
-        detail = f"the caller ended it: {type(error).__name__}"
-        opened.abort(streamed_bytes=streamed or None, usage=seen, detail=detail)
-    elif seen is not None:
-        opened.fail(error, billed=seen)
-    elif streamed:
-        opened.fail(error, billed=opened.estimated_usage(streamed))
-    elif may_be_billed(error):
-        opened.fail(error, billed=opened.estimated_usage(None))
-    else:
-        opened.fail(error)

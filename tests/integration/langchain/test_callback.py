@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelError
-from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import HumanMessage
+from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from llmcost_langchain import BudgetExceeded, CostCallbackHandler
@@ -510,3 +510,16 @@ def test_a_provider_that_cannot_be_reached_bills_nothing(
     with pytest.raises(Exception, match="Connection error"):
         make_model(base_url=address).invoke("hello", config(CostCallbackHandler(tracker)))
     assert only(entries(tracker)).outcome.cost == 0
+
+
+def test_an_answer_of_a_shape_that_cannot_be_measured_arrives_all_the_same(
+    tracker: CostTracker, caplog: pytest.LogCaptureFixture
+) -> None:
+    endless: dict[str, Any] = {}
+    endless["itself"] = endless
+    call: Any = {"name": "f", "args": endless, "id": "1", "type": "tool_call"}
+    answer = AIMessage(content="paid for", tool_calls=[call])
+    model = GenericFakeChatModel(messages=iter([answer]))
+    assert model.invoke("x", config(CostCallbackHandler(tracker))).content == "paid for"
+    assert statuses(tracker) == ["ok"]
+    assert "could not be read" in caplog.text
