@@ -8,7 +8,7 @@ from llmcost_plugins.failures import ended_by_caller, may_be_billed
 from llmcost_plugins.guard import Owner, current_owner
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger import Call, Outcome, Status
-from llmcost_plugins.pricing import CallSize, Prices
+from llmcost_plugins.pricing import CallSize, Estimate, Prices
 from llmcost_plugins.usage import Trust, Usage
 
 
@@ -76,8 +76,8 @@ class OpenCall:
 
     __slots__ = (
         "_keeper",
-        "amount",
         "call",
+        "estimate",
         "lease_until",
         "outcome",
         "owner",
@@ -92,14 +92,14 @@ class OpenCall:
         spec: CallSpec,
         call: Call,
         prices: Prices | None,
-        amount: int,
+        estimate: Estimate,
         lease_until: datetime,
     ) -> None:
         self._keeper = keeper
         self.spec = spec
         self.call = call
         self.prices = prices
-        self.amount = amount
+        self.estimate = estimate
         self.lease_until = lease_until
         self.owner: Owner = current_owner()
         self.outcome: Outcome | None = None
@@ -184,10 +184,7 @@ class OpenCall:
         cap = self._keeper.output_cap(self.prices, self.spec.size) * max(self.spec.size.choices, 1)
         hidden = self.prices is not None and self.prices.reasons
         seen = cap if received_bytes is None or hidden else min(cap, received_bytes)
-        prompt = self.spec.size.prompt_bound
-        if self.prices and self.prices.max_input_tokens:
-            prompt = min(prompt, self.prices.max_input_tokens)
-        return Usage(input=prompt, output=seen, trust=Trust.ESTIMATED)
+        return Usage(input=self.estimate.prompt, output=seen, trust=Trust.ESTIMATED)
 
 
 def _brief(error: BaseException) -> str:

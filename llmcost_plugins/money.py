@@ -8,7 +8,7 @@ Decimal is used at the surface only: its arithmetic depends on the caller's cont
 silently rounds), and it is slower than integers.
 """
 
-from decimal import Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Final
 
 NANO_PER_USD: Final = 10**9
@@ -48,6 +48,18 @@ def usd_to_nano(amount: Decimal | str | int) -> int:
         msg = f"{amount!r} is finer than a nano-dollar (0.000000001 USD)"
         raise ArithmeticError(msg)
     return nano
+
+
+def round_to_nano(amount: Decimal) -> int:
+    """Round an amount in USD that someone else states to nano-dollars, half to even.
+
+    Raises:
+        ArithmeticError: *amount* is not a finite number, or beyond what can be counted.
+    """
+    if not amount.is_finite() or amount.adjusted() > _LARGEST_EXPONENT:
+        msg = f"{str(amount)!r} is not an amount of money that can be counted"
+        raise ArithmeticError(msg)
+    return int(amount.scaleb(9, _WIDE).to_integral_value(ROUND_HALF_EVEN))
 
 
 def nano_to_usd(nano: int) -> Decimal:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llmcost_plugins.budgets import Budget, read_budgets
 from llmcost_plugins.errors import ConfigurationError, describe_choices
+from llmcost_plugins.pricing import Mode
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy, parse_unknown_model
 
 PREFIX: Final = "LLMCOST_"
@@ -70,6 +71,13 @@ def _some_seconds(value: Any) -> Any:
     return seconds
 
 
+def _file(value: Any) -> Any:
+    if isinstance(value, str | Path) and not Path(value).is_file():
+        msg = "there is no such file"
+        raise ValueError(msg)
+    return value
+
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
@@ -85,6 +93,10 @@ class Settings(BaseSettings):
         max_output_tokens: the answer's length to hold for when nothing caps it, and the cap that
             routers set.
         unknown_model: what happens under a budget to a model without a price.
+        estimate: how prompts are measured before a call: ``bound``, ``exact`` or ``calibrated``,
+            see `Mode`.
+        prefer_stated_cost: whether a cost that the provider itself states is what counts.
+        prices: the file of your own prices, TOML or JSON (see `pricing.overrides`).
         timezone: the calendar that budgets and reports go by.
         cache_dir: where completions are cached.
         cache_ttl: how long a cached completion is good.
@@ -111,6 +123,11 @@ class Settings(BaseSettings):
     unknown_model: Annotated[UnknownModelPolicy, NoDecode, BeforeValidator(_unknown_model)] = Field(
         default=REFUSE, examples=["ceiling:10,30"]
     )
+    estimate: Mode = Field(default=Mode.BOUND, examples=["calibrated"])
+    prefer_stated_cost: bool = Field(default=False, examples=["true"])
+    prices: Annotated[Path | None, BeforeValidator(_file)] = Field(
+        default=None, examples=["prices.toml"]
+    )
     timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = Field(
         default=ZoneInfo("UTC"), examples=["Europe/Berlin"]
     )
@@ -121,6 +138,11 @@ class Settings(BaseSettings):
     cache_ttl: Seconds = Field(default=timedelta(days=7), examples=["604800"])
     cache_size: int = Field(default=2**30, gt=0, examples=["1073741824"])
     cache_namespace: str = Field(default="", examples=["tenant-a"])
+
+    @property
+    def fetched_prices(self) -> Path:
+        """Where ``llmcost prices update`` stores the price map that it fetches."""
+        return platformdirs.user_data_path(_APP) / "prices.json.gz"
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:

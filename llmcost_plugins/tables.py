@@ -88,7 +88,7 @@ def write_csv(records: Sequence[Record]) -> str:
 
 def report_table(rows: Sequence[ReportRow], by: Sequence[str], title: str) -> Table:
     """Return a report as a table, with a line of sums when there are several rows."""
-    table = _table(title, show_footer=len(rows) > 1)
+    table = plain_table(title, show_footer=len(rows) > 1)
     sums = _sums(rows)
     for place, name in enumerate(by):
         table.add_column(name.capitalize(), footer="total" if place == 0 else "", **_GROUP)
@@ -104,7 +104,7 @@ def report_table(rows: Sequence[ReportRow], by: Sequence[str], title: str) -> Ta
 
 def budget_table(statuses: Iterable[BudgetStatus], title: str = "Budgets") -> Table:
     """Return budgets as a table with a bar of what is spent and held."""
-    table = _table(title)
+    table = plain_table(title)
     table.add_column("Budget", **_GROUP)
     table.add_column("Per", no_wrap=True)
     for heading in ("Limit", "Spent", "Held", "Left"):
@@ -137,7 +137,8 @@ def show(
     console.file.write(f"{text}\n" if text else "")
 
 
-def _table(title: str, *, show_footer: bool = False) -> Table:
+def plain_table(title: str, *, show_footer: bool = False) -> Table:
+    """Return an empty table in the style of all of them."""
     # Without padding: the box parts the columns, and eight of them fit 80 characters.
     return Table(
         title=title, title_justify="left", box=SIMPLE_HEAD, show_footer=show_footer, padding=0

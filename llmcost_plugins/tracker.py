@@ -9,18 +9,32 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from llmcost_plugins.budgets import Budget, BudgetBook, BudgetStatus, Subject
+from llmcost_plugins.calibration import Calibration
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown
 from llmcost_plugins.guard import Guard
 from llmcost_plugins.labels import STANDARD_LABELS, current_labels
 from llmcost_plugins.ledger import Call, Hold, Ledger, Outcome, Status, open_ledger
-from llmcost_plugins.pricing import CallSize, Catalog, Match, Prices, cost_of, upper_bound
+from llmcost_plugins.money import round_to_nano
+from llmcost_plugins.pricing import (
+    CallSize,
+    Catalog,
+    Estimate,
+    Line,
+    Mode,
+    Prices,
+    Resolution,
+    cost_of,
+    estimate,
+)
 from llmcost_plugins.pricing.catalog import shared_catalog
-from llmcost_plugins.pricing.estimate import ceiling_bound, output_bound
+from llmcost_plugins.pricing.estimate import ceiling_estimate, ceiling_nano, output_bound
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
+from llmcost_plugins.pricing.sizes import PromptSizer
+from llmcost_plugins.pricing.tokenizers import USUAL, Tokenizer, local_tokenizer, own_encoding
 from llmcost_plugins.reports import budget_statuses
 from llmcost_plugins.usage import Trust, Usage
 
@@ -37,6 +51,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the default clock
 
 
+class _Priced(NamedTuple):
+    """What a usage cost, by which prices, and how far that can be trusted."""
+
+    nano: int
+    lines: tuple[Line, ...]
+    trust: Trust
+    remark: str
+
+
 class CostTracker:
     """Prices, holds, settles and records calls. Safe to share between threads and tasks.
 
@@ -50,6 +73,9 @@ class CostTracker:
         call_max: the longest a call may take; then its hold counts as lost.
         max_output_tokens: the answer's length to hold for when nothing caps it.
         unknown_model: what happens under a budget to a model without a price.
+        estimate_mode: how prompts are measured before a call.
+        prefer_stated_cost: whether a cost that the provider itself states is what counts, instead
+            of that of the price map. (Of a model without a price it always is.)
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
@@ -64,6 +90,8 @@ class CostTracker:
         call_max: timedelta = timedelta(seconds=900),
         max_output_tokens: int = 4096,
         unknown_model: UnknownModelPolicy = REFUSE,
+        estimate_mode: Mode = Mode.BOUND,
+        prefer_stated_cost: bool = False,
     ) -> None:
         self.ledger = ledger
         self.zone = zone
@@ -77,6 +105,9 @@ class CostTracker:
         self._guard = Guard(ledger, hold_wait)
         self._call_max = call_max
         self._unknown_model = unknown_model
+        self._mode = estimate_mode
+        self._calibration = Calibration(ledger) if estimate_mode is Mode.CALIBRATED else None
+        self._prefer_stated_cost = prefer_stated_cost
         self._open: dict[str, OpenCall] = {}
         # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
         self._lock = threading.RLock()
@@ -96,15 +127,23 @@ class CostTracker:
 
     @classmethod
     def from_settings(cls, settings: "Settings") -> Self:
-        """Build from settings."""
+        """Build from settings.
+
+        Raises:
+            ConfigurationError: a file of prices cannot be used.
+        """
+        catalog = shared_catalog(settings.fetched_prices, settings.prices)
         return cls(
             open_ledger(settings.ledger, settings.timezone),
             settings.budgets,
+            catalog=catalog,
             zone=settings.timezone,
             hold_wait=settings.hold_wait,
             call_max=settings.call_max,
             max_output_tokens=settings.max_output_tokens,
             unknown_model=settings.unknown_model,
+            estimate_mode=settings.estimate,
+            prefer_stated_cost=settings.prefer_stated_cost,
         )
 
     @property
@@ -122,6 +161,18 @@ class CostTracker:
     def budgets(self) -> list[BudgetStatus]:
         """Say how every bucket of the current periods stands."""
         return budget_statuses(self.ledger, self._book.budgets, self._clock(), self.zone)
+
+    def sizer(self, model: str) -> PromptSizer:
+        """Return what measures a prompt to *model*, by its bytes or as the settings ask for."""
+        return PromptSizer(model, self._tokenizer(model))
+
+    def _tokenizer(self, model: str) -> Tokenizer | None:
+        if self._mode is Mode.BOUND:
+            return None
+        own = own_encoding(model)
+        if own is not None:
+            return local_tokenizer(own)
+        return local_tokenizer(USUAL) if self._mode is Mode.CALIBRATED else None
 
     def output_cap(self, prices: Prices | None, size: CallSize) -> int:
         """Return the answer tokens per choice that a call of this size is held for."""
@@ -179,17 +230,28 @@ class CostTracker:
         labels = spec.defaults.merged(current_labels()).merged(spec.labels)
         run = spec.run or spec.id
         buckets = self._book.buckets(Subject(found.model, provider, labels, run), now)
-        if prices is not None:
-            amount = upper_bound(spec.size, prices, self.max_output_tokens)
-        elif buckets and self._unknown_model.refuse:
+        if prices is None and buckets and self._unknown_model.refuse:
             raise PriceUnknown(spec.model, found.reason)
-        else:
-            ceiling = self._unknown_model.ceiling
-            amount = ceiling_bound(spec.size, ceiling, self.max_output_tokens)
+        most = self._estimate(spec, found, now)
         call = Call(spec.id, now, found.model, spec.model, provider, labels, run)
         lease = now + self._call_max
-        opened = OpenCall(self, spec, call, prices, amount, lease)
-        return opened, Hold(call, amount, buckets, lease, self._owner_name())
+        opened = OpenCall(self, spec, call, prices, most, lease)
+        return opened, Hold(call, most.nano, buckets, lease, self._owner_name())
+
+    def _estimate(self, spec: CallSpec, found: Resolution, now: datetime) -> Estimate:
+        size, cap = spec.size, self.max_output_tokens
+        if found.prices is None:
+            return ceiling_estimate(size, self._unknown_model.ceiling, cap)
+        own = bool(size.tokenizer) and size.tokenizer == own_encoding(spec.model)
+        learned = self._calibration
+        return estimate(
+            size,
+            found.prices,
+            cap,
+            at=now,
+            own_tokenizer=own,
+            ratio=learned.ratio(found.model, size.measure) if learned and not own else None,
+        )
 
     def _opened(self, call: OpenCall) -> OpenCall:
         with self._lock:
@@ -270,6 +332,8 @@ class CostTracker:
             outcome = self._price(call, status, usage, served, detail)
             if self.ledger.settle(call.call, outcome):
                 call.outcome = outcome
+            if self._calibration and status is Status.OK and usage.trust is Trust.PROVIDER:
+                self._calibration.note(call.call.model, call.spec.size, usage.prompt_tokens)
         except Exception:  # noqa: BLE001 - the answer is paid for and must arrive
             self.note_failure(
                 "the cost of the call %s to %r could not be recorded; its hold of the ledger stays "
@@ -283,44 +347,66 @@ class CostTracker:
     def _price(
         self, opened: OpenCall, status: Status, usage: Usage, served: str | None, detail: str
     ) -> Outcome:
-        cost, trust = self._cost(opened, usage, served)
-        spec = opened.spec
+        priced = self._cost(opened, usage, served)
+        spec, at = opened.spec, opened.call.at
         preferred = preferred_cost = None
         if spec.preferred is not None and status is Status.OK:
             found = self.catalog.resolve(spec.preferred, spec.preferred_provider)
             if found.prices:
                 preferred = found.model
-                preferred_cost = cost_of(usage, found.prices).nano
+                preferred_cost = cost_of(usage, found.prices, at).nano
         free = status is Status.CACHED
         return Outcome(
             status=status,
-            usage=usage if trust is usage.trust else replace(usage, trust=trust),
-            cost=0 if free else cost,
+            usage=usage if priced.trust is usage.trust else replace(usage, trust=priced.trust),
+            cost=0 if free else priced.nano,
             finished_at=self._clock(),
             served=served,
-            saved=cost if free else 0,
+            saved=priced.nano if free else 0,
             preferred_model=preferred,
             preferred_cost=preferred_cost,
             fingerprint=self.catalog.fingerprint,
-            detail=detail,
+            detail="; ".join(part for part in (detail, usage.note, priced.remark) if part),
+            lines=priced.lines,
         )
 
-    def _cost(self, opened: OpenCall, usage: Usage, served: str | None) -> tuple[int, Trust]:
-        found = self.catalog.resolve(opened.spec.model, opened.spec.provider)
-        if served and served != opened.spec.model:
-            # The served snapshot says what was billed, if the catalog knows exactly that one.
-            precise = self.catalog.resolve(served, opened.spec.provider)
-            if precise.match is Match.EXACT or found.prices is None:
-                found = precise
+    def _cost(self, opened: OpenCall, usage: Usage, served: str | None) -> "_Priced":
+        found = self._billed_as(opened.spec, served)
+        stated = usage.stated_cost
+        # A stated 0 is no stand-in: too many say it of what they have not priced.
+        if stated is not None and (
+            self._prefer_stated_cost or (found.prices is None and stated > 0)
+        ):
+            remark = "the cost is the one that the provider states"
+            return _Priced(round_to_nano(stated), (), usage.trust, remark)
         if found.prices is None:
             ceiling = self._unknown_model.ceiling
             if ceiling == (0, 0):
-                return 0, Trust.UNPRICED
-            size = CallSize(usage.prompt_tokens, usage.completion_tokens)
-            return ceiling_bound(size, ceiling, 0), Trust.ESTIMATED
-        cost = cost_of(usage, found.prices).nano
-        certain = found.match is Match.EXACT or usage.trust is not Trust.PROVIDER
-        return cost, usage.trust if certain else Trust.ESTIMATED
+                return _Priced(0, (), Trust.UNPRICED, found.reason)
+            nano = ceiling_nano(usage.prompt_tokens, usage.completion_tokens, ceiling)
+            return _Priced(nano, (), Trust.ESTIMATED, "")
+        cost = cost_of(usage, found.prices, opened.call.at)
+        if cost.unpriced:
+            missing = ", ".join(cost.unpriced)
+            return _Priced(cost.nano, cost.lines, Trust.UNPRICED, f"no price for {missing}")
+        certain = found.match.is_certain or usage.trust is not Trust.PROVIDER
+        trust = usage.trust if certain else Trust.ESTIMATED
+        return _Priced(cost.nano, cost.lines, trust, "" if certain else f"priced as {found.model}")
+
+    def _billed_as(self, spec: CallSpec, served: str | None) -> Resolution:
+        """Return what to price by: the served snapshot, if the catalog knows exactly that one.
+
+        A price that the user has stated for the requested name is not replaced by a list price.
+        """
+        found = self.catalog.resolve(spec.model, spec.provider)
+        if not served or served == spec.model:
+            return found
+        precise = self.catalog.resolve(served, spec.provider)
+        if found.prices is None:
+            return precise
+        if precise.prices is None or not precise.match.is_certain:
+            return found
+        return found if found.prices.by_user and not precise.prices.by_user else precise
 
     def _owner_name(self) -> str:
         pid = os.getpid()

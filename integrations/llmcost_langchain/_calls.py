@@ -147,7 +147,7 @@ def plan_call(
     params = model._get_invocation_params(stop=request.stop, **own)  # noqa: SLF001 - see name_of
     metadata = dict(model._get_ls_params(stop=request.stop, **own))  # noqa: SLF001 - see name_of
     name = model_of(metadata, params, type(model).__name__)
-    size = chat_size(request.messages, params, metadata)
+    size = chat_size(route.tracker.sizer(name.model), request.messages, params, metadata)
     if size.output_cap is None:
         prices = route.tracker.catalog.resolve(name.model, name.provider).prices
         cap = route.tracker.output_cap(prices, size)

@@ -9,23 +9,17 @@ from typing import Any, Final, NamedTuple
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from llmcost_plugins import reported
 from llmcost_plugins.pricing import CallSize
-from llmcost_plugins.pricing.sizes import (
-    MEDIA_BOUND,
-    MESSAGE_OVERHEAD,
-    json_bound,
-    shaping_bound,
-    text_bound,
-)
+from llmcost_plugins.pricing.sizes import PromptSizer, json_bound, text_bound
 from llmcost_plugins.usage import Usage
 
 CACHE_MARK: Final = "llmcost_cache"
 """Key in `response_metadata` that says an answer came from our cache."""
 
-_MEDIA: Final = frozenset(
-    {"image", "image_url", "audio", "input_audio", "video", "file", "document", "media"}
-)
 _TIERS: Final = ("flex", "priority")
+_OWN_NAMES: Final = ("cost", "cost_details", "num_search_queries", "search_context_size")
+"""What stands in `response_metadata` under the name that the provider's own report has."""
 _CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "num_predict")
 _FRAMEWORK_TAGS: Final = ("seq:step:", "map:key:", "retry:attempt:", "langsmith:", "condition:")
 
@@ -52,36 +46,35 @@ def own_tags(tags: Iterable[str]) -> list[str]:
 
 
 def chat_size(
-    messages: Iterable[BaseMessage], params: Mapping[str, Any], metadata: Mapping[str, Any]
+    sizer: PromptSizer,
+    messages: Iterable[BaseMessage],
+    params: Mapping[str, Any],
+    metadata: Mapping[str, Any],
 ) -> CallSize:
     """Return how large a chat call can become."""
-    prompt, audio = shaping_bound(params), False
+    sizer.params(params)
     for message in messages:
-        size, has_audio = _message_bound(message)
-        prompt += MESSAGE_OVERHEAD + size
-        audio = audio or has_audio
-    audio = audio or "audio" in (params.get("modalities") or ())
-    return _sized(prompt, params, metadata, audio=audio)
+        _add_message(sizer, message)
+    return _sized(sizer, params, metadata)
 
 
-def text_size(prompt: str, params: Mapping[str, Any], metadata: Mapping[str, Any]) -> CallSize:
-    """Return how large a completion call can become."""
-    bound = MESSAGE_OVERHEAD + text_bound(prompt)
-    return _sized(bound, params, metadata, audio=False)
-
-
-def _sized(
-    prompt: int, params: Mapping[str, Any], metadata: Mapping[str, Any], *, audio: bool
+def text_size(
+    sizer: PromptSizer, prompt: str, params: Mapping[str, Any], metadata: Mapping[str, Any]
 ) -> CallSize:
+    """Return how large a completion call can become."""
+    sizer.message()
+    sizer.text(prompt)
+    return _sized(sizer, params, metadata)
+
+
+def _sized(sizer: PromptSizer, params: Mapping[str, Any], metadata: Mapping[str, Any]) -> CallSize:
     cap = next((value for key in _CAPS if _is_count(value := params.get(key))), None)
     cap = metadata.get("ls_max_tokens") if cap is None else cap
     choices: Any = params.get("n")
-    return CallSize(
-        prompt_bound=prompt,
-        output_cap=cap if _is_count(cap) else None,
+    return sizer.size(
+        cap if _is_count(cap) else None,
         choices=choices if _is_count(choices) else 1,
         service_tier=params.get("service_tier"),
-        audio=audio,
     )
 
 
@@ -89,21 +82,16 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _message_bound(message: BaseMessage) -> tuple[int, bool]:
-    content = message.content
-    audio = False
-    if isinstance(content, str):
-        size = text_bound(content)
+def _add_message(sizer: PromptSizer, message: BaseMessage) -> None:
+    sizer.message()
+    if isinstance(message.content, str):
+        sizer.text(message.content)
     else:
-        size = 0
-        for block in content:
-            kind = block.get("type") if isinstance(block, dict) else None
-            size += MEDIA_BOUND if kind in _MEDIA else json_bound(block)
-            audio = audio or kind in {"audio", "input_audio"}
+        for block in message.content:
+            sizer.block(block)
     calls = getattr(message, "tool_calls", None) or message.additional_kwargs.get("tool_calls")
     if calls:
-        size += json_bound(calls)
-    return size, audio
+        sizer.json(calls)
 
 
 def read_usage(result: LLMResult) -> Usage | None:
@@ -111,66 +99,119 @@ def read_usage(result: LLMResult) -> Usage | None:
 
     With several choices each carries the whole usage, so only the first is read.
     """
+    output = result.llm_output or {}
     message = first_message(result)
-    usage = read_message_usage(message) if message is not None else None
-    if usage is not None:
-        return usage
-    reported = (result.llm_output or {}).get("token_usage")
-    if reported is None:
-        return None
-    if not reported:
+    if message is not None:
+        return _read_answer(message, output)
+    said = output.get("token_usage")
+    if isinstance(said, Mapping) and not said:
         # A batch of completions reports its usage with its first member.
         return Usage()
-    return _read_token_usage(reported)
+    return None if said is None else reported.read_usage({**output, "usage": said})
 
 
-def read_message_usage(message: AIMessage) -> Usage | None:
-    """Return the usage in a message's metadata, split into meters, or `None`."""
-    reported = message.usage_metadata
-    if not reported or "input_tokens" not in reported:
+def _read_answer(message: AIMessage, output: Mapping[str, Any]) -> Usage | None:
+    """Read the provider's own report where it is at hand, LangChain's summary of it otherwise.
+
+    The own report knows more: lifetimes in the cache, images, searches, tier, place and cost. It
+    does not count where the two differ: then it is about another call, or has to be read otherwise.
+    """
+    facts = {**output, **message.response_metadata}
+    provider = facts.get("model_provider")
+    hint = provider if isinstance(provider, str) else None
+    said = _mapping(message.usage_metadata)
+    own = facts.get("usage") or facts.get("token_usage")
+    if own is not None:
+        usage = reported.read_usage({**facts, "usage": own}, provider=hint)
+        if "input_tokens" not in said or _agrees(own, usage, said, hint):
+            return usage
+    if "input_tokens" not in said:
         # A cache hit of a model without usage is {"total_cost": 0}.
         return None
-    into: Mapping[str, Any] = reported.get("input_token_details") or {}
-    out: Mapping[str, Any] = reported.get("output_token_details") or {}
-    tier = message.response_metadata.get("service_tier")
-    prefix = next((f"{known}_" for known in _TIERS if _has_prefix(known, into, out)), "")
-    if prefix:
-        # langchain-openai renames the details of a flex or priority answer.
-        tier = prefix[:-1]
-    # langchain-anthropic sets cache_creation to 0 where it gives the two lifetimes instead.
-    return Usage.from_totals(
-        _count(reported, "input_tokens"),
-        _count(reported, "output_tokens"),
-        cache_read=_count(into, f"{prefix}cache_read"),
-        cache_write_5m=_count(into, f"{prefix}cache_creation")
-        + _count(into, "ephemeral_5m_input_tokens"),
-        cache_write_1h=_count(into, "ephemeral_1h_input_tokens"),
-        audio_in=_count(into, "audio"),
-        reasoning=_count(out, f"{prefix}reasoning"),
-        audio_out=_count(out, "audio"),
-        service_tier=tier if isinstance(tier, str) else None,
+    summary = _as_openai_reports(said, facts, _searches(message))
+    return reported.read_usage({**facts, **summary}, provider=hint)
+
+
+def _agrees(own: Any, usage: Usage | None, said: Mapping[str, Any], hint: str | None) -> bool:
+    """Tell whether a report has the totals of the summary.
+
+    The summary has no part of what Anthropic's compactions have used.
+    """
+    if isinstance(own, Mapping) and own.get("iterations"):
+        own = {key: value for key, value in own.items() if key != "iterations"}
+        usage = reported.read_usage(own, provider=hint)
+    return usage is not None and (
+        usage.prompt_tokens == said.get("input_tokens")
+        and usage.completion_tokens == said.get("output_tokens")
     )
+
+
+def _as_openai_reports(
+    said: Mapping[str, Any], facts: Mapping[str, Any], searches: Mapping[str, int]
+) -> dict[str, Any]:
+    """Write `usage_metadata` as OpenAI would, whose names cover all that it can say."""
+    into, out = (
+        _mapping(said.get("input_token_details")),
+        _mapping(said.get("output_token_details")),
+    )
+    # langchain-openai renames the details of a flex or priority answer.
+    tier = next((known for known in _TIERS if _has_prefix(known, into, out)), None)
+    prefix = f"{tier}_" if tier else ""
+    usage = {
+        "prompt_tokens": said.get("input_tokens"),
+        "completion_tokens": said.get("output_tokens"),
+        # langchain-xai adds the reasoning to the answer, and not to the total.
+        "total_tokens": None if facts.get("model_provider") == "xai" else said.get("total_tokens"),
+        "prompt_tokens_details": {
+            "cached_tokens": into.get(f"{prefix}cache_read"),
+            # langchain-anthropic sets this to 0 where it gives the lifetimes instead.
+            "cache_write_tokens": into.get(f"{prefix}cache_creation"),
+            "cache_creation_token_details": dict(into),
+            "audio_tokens": into.get("audio"),
+            "web_search_requests": searches.get("web_search"),
+            "google_maps_grounding_requests": searches.get("maps_search"),
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": out.get(f"{prefix}reasoning"),
+            "audio_tokens": out.get("audio"),
+        },
+        "citation_tokens": out.get("citation_tokens"),
+        **{name: facts.get(name) for name in _OWN_NAMES},
+    }
+    return {"usage": usage, "service_tier": tier or facts.get("service_tier")}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _has_prefix(tier: str, *details: Mapping[str, Any]) -> bool:
-    return any(key == tier or key.startswith(f"{tier}_") for part in details for key in part)
+    return any(f"{key}_".startswith(f"{tier}_") for part in details for key in part)
 
 
-def _count(details: Mapping[str, Any], key: str) -> int:
-    return int(details.get(key) or 0)
-
-
-def _read_token_usage(reported: Any) -> Usage | None:
-    if not isinstance(reported, Mapping) or "prompt_tokens" not in reported:
-        return None
-    into = reported.get("prompt_tokens_details") or {}
-    out = reported.get("completion_tokens_details") or {}
-    return Usage.from_totals(
-        _count(reported, "prompt_tokens"),
-        _count(reported, "completion_tokens"),
-        cache_read=_count(into, "cached_tokens"),
-        reasoning=_count(out, "reasoning_tokens"),
+def _searches(message: AIMessage) -> Mapping[str, int]:
+    """Count the searches that an answer shows; `usage_metadata` knows of none."""
+    content = message.content if isinstance(message.content, list) else []
+    more = message.additional_kwargs.get("tool_outputs")
+    calls = [*content, *more] if isinstance(more, list) else content
+    grounding = message.response_metadata.get("grounding_metadata")
+    if not calls and not grounding:
+        return {}
+    return reported.read_searches(
+        {
+            "content": content,
+            "output": [_as_openai_calls(call) for call in calls],
+            "grounding_metadata": grounding,
+        }
     )
+
+
+def _as_openai_calls(block: Any) -> Any:
+    """Write LangChain's own block of a search as OpenAI would; return any other as it is."""
+    said = _mapping(block)
+    if said.get("type") == "server_tool_call" and said.get("name") == "web_search":
+        return {"type": "web_search_call", "action": said.get("args")}
+    return block
 
 
 def first_message(result: LLMResult) -> AIMessage | None:

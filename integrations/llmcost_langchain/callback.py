@@ -1,7 +1,7 @@
 """`CostCallbackHandler`: records every model call of a chain, stops what cannot be paid."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmcost_plugins.calls import OpenCall
     from llmcost_plugins.ledger import Outcome
     from llmcost_plugins.pricing import CallSize
+    from llmcost_plugins.pricing.sizes import PromptSizer
     from llmcost_plugins.tracker import CostTracker
 
 _KEPT: Final = 1024
@@ -138,9 +139,12 @@ class CostCallbackHandler(BaseCallbackHandler):
         """
         from llmcost_langchain._messages import chat_size
 
-        params = kwargs.get("invocation_params") or {}
-        size = chat_size(messages[0], params, metadata or {})
-        self._start(run_id, serialized, size, metadata or {}, kwargs)
+        about, params = metadata or {}, kwargs.get("invocation_params") or {}
+
+        def measure(sizer: "PromptSizer") -> "CallSize":
+            return chat_size(sizer, messages[0], params, about)
+
+        self._start(run_id, serialized, measure, about, kwargs)
 
     def on_llm_start(
         self,
@@ -154,15 +158,18 @@ class CostCallbackHandler(BaseCallbackHandler):
         """Hold the most that a completion call can cost; raises as `on_chat_model_start` does."""
         from llmcost_langchain._messages import text_size
 
-        params = kwargs.get("invocation_params") or {}
-        size = text_size(prompts[0], params, metadata or {})
-        self._start(run_id, serialized, size, metadata or {}, kwargs)
+        about, params = metadata or {}, kwargs.get("invocation_params") or {}
+
+        def measure(sizer: "PromptSizer") -> "CallSize":
+            return text_size(sizer, prompts[0], params, about)
+
+        self._start(run_id, serialized, measure, about, kwargs)
 
     def _start(
         self,
         run_id: UUID,
         serialized: Mapping[str, Any] | None,
-        size: "CallSize",
+        measure: Callable[["PromptSizer"], "CallSize"],
         metadata: dict[str, Any],
         kwargs: Mapping[str, Any],
     ) -> None:
@@ -179,7 +186,7 @@ class CostCallbackHandler(BaseCallbackHandler):
                 id=str(run_id),
                 model=name.model,
                 provider=name.provider,
-                size=size,
+                size=measure(tracker.sizer(name.model)),
                 labels=take_labels(
                     tracker.label_keys, metadata, own_tags(kwargs.get("tags") or ())
                 ),

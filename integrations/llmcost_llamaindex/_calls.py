@@ -33,7 +33,7 @@ class Started:
 
     def spec(self, tracker: CostTracker) -> CallSpec:
         """Describe the call; its labels are those in force where it starts."""
-        request = read_request(self.event, self.llm)
+        request = read_request(self.event, self.llm, tracker.sizer)
         tags: Mapping[str, Any] = self.event.tags
         return CallSpec(
             # A wrapper may start two calls in one span.

@@ -4,14 +4,14 @@ What OpenAI's class sends and reports, and where, is measured for llama-index-co
 llama-index-llms-openai 0.8.3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from llama_index.core.base.llms.types import (
     AudioBlock,
     BaseRecursiveContentBlock,
     CachePoint,
-    ChatMessage,
     ChatResponse,
     CompletionResponse,
     DocumentBlock,
@@ -28,15 +28,10 @@ from llama_index.core.instrumentation.events.llm import (
     LLMCompletionStartEvent,
 )
 
+from llmcost_plugins import reported
 from llmcost_plugins.pricing import CallSize
-from llmcost_plugins.pricing.sizes import (
-    MEDIA_BOUND,
-    MESSAGE_OVERHEAD,
-    json_bound,
-    shaping_bound,
-    text_bound,
-)
-from llmcost_plugins.usage import Usage
+from llmcost_plugins.pricing.sizes import PromptSizer, json_bound, text_bound
+from llmcost_plugins.usage import Trust, Usage
 
 START_EVENTS: Final = (LLMChatStartEvent, LLMCompletionStartEvent)
 PROGRESS_EVENTS: Final = (LLMChatInProgressEvent, LLMCompletionInProgressEvent)
@@ -49,7 +44,12 @@ Response = ChatResponse | CompletionResponse
 
 _OPENAI: Final = "openai_llm"
 _PROVIDERS: Final = {_OPENAI: "openai"}
-_MEDIA: Final = (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
+_MEDIA: Final[Mapping[type, str]] = {
+    ImageBlock: "image",
+    AudioBlock: "audio",
+    VideoBlock: "video",
+    DocumentBlock: "file",
+}
 _CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CHOICES: Final = ("n", "best_of")
 
@@ -62,12 +62,15 @@ class Request(NamedTuple):
     size: CallSize
 
 
-def read_request(event: StartEvent, llm: object) -> Request:
+def read_request(
+    event: StartEvent, llm: object, make_sizer: Callable[[str], PromptSizer] = PromptSizer
+) -> Request:
     """Return what is about to be sent.
 
     Args:
         event: the start event.
         llm: the model object; its own parameters are not in the event. `None` if not known.
+        make_sizer: makes what measures the prompt, of the model's name.
     """
     params = _sent_params(event.additional_kwargs, llm)
     kind = str(event.model_dict.get("class_name") or "")
@@ -75,13 +78,13 @@ def read_request(event: StartEvent, llm: object) -> Request:
     # OpenAI's class ignores a call's max_tokens where it has its own; others prefer the call's.
     sources = [params] if kind == _OPENAI else [params, event.additional_kwargs]
     caps = [cap for source in sources for cap in _counts(source, _CAPS)]
-    prompt, audio = _prompt_bound(event)
-    size = CallSize(
-        prompt_bound=shaping_bound(params) + prompt,
-        output_cap=max(caps, default=None),
+    sizer = make_sizer(str(name))
+    sizer.params(params)
+    _add_prompt(sizer, event)
+    size = sizer.size(
+        max(caps, default=None),
         choices=max(_counts(params, _CHOICES), default=1),
         service_tier=params.get("service_tier"),
-        audio=audio or "audio" in (params.get("modalities") or ()),
     )
     return Request(str(name), _PROVIDERS.get(kind), size)
 
@@ -106,51 +109,51 @@ def _counts(params: Mapping[str, Any], keys: Iterable[str]) -> list[int]:
     return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0]
 
 
-def _prompt_bound(event: StartEvent) -> tuple[int, bool]:
+def _add_prompt(sizer: PromptSizer, event: StartEvent) -> None:
     if isinstance(event, LLMCompletionStartEvent):
-        return MESSAGE_OVERHEAD + text_bound(event.prompt), False
-    sizes = [_message_bound(message) for message in event.messages]
-    return sum(size for size, _ in sizes), any(audio for _, audio in sizes)
+        sizer.message()
+        sizer.text(event.prompt)
+        return
+    for message in event.messages:
+        sizer.message()
+        for block in message.blocks:
+            _add_block(sizer, block)
+        if message.additional_kwargs:
+            # Holds tool calls, among others; what of it is sent depends on the provider.
+            sizer.json(message.additional_kwargs)
 
 
-def _message_bound(message: ChatMessage) -> tuple[int, bool]:
-    size = MESSAGE_OVERHEAD + sum(_block_bound(block) for block in message.blocks)
-    if message.additional_kwargs:
-        # Holds tool calls, among others; what of it is sent depends on the provider.
-        size += json_bound(message.additional_kwargs)
-    return size, any(isinstance(block, AudioBlock) for block in message.blocks)
-
-
-def _block_bound(block: object) -> int:
-    if isinstance(block, TextBlock):
-        return text_bound(block.text)
-    if isinstance(block, _MEDIA):
-        return MEDIA_BOUND
-    if isinstance(block, CachePoint):
-        return 0
-    if isinstance(block, BaseRecursiveContentBlock):
-        return MESSAGE_OVERHEAD + sum(_block_bound(nested) for nested in block.nested_blocks)
-    return json_bound(block)
+def _add_block(sizer: PromptSizer, block: object) -> None:
+    medium = next((kind for shape, kind in _MEDIA.items() if isinstance(block, shape)), None)
+    if medium is not None:
+        sizer.medium(medium)
+    elif isinstance(block, TextBlock):
+        sizer.text(block.text)
+    elif isinstance(block, BaseRecursiveContentBlock):
+        sizer.message()
+        for nested in block.nested_blocks:
+            _add_block(sizer, nested)
+    elif not isinstance(block, CachePoint):
+        sizer.json(block)
 
 
 def read_usage(response: Response | None) -> Usage | None:
     """Return the usage that the provider reported, or `None`."""
     raw = raw_of(response)
-    reported = _get(raw, "usage")
-    if not isinstance(_get(reported, "prompt_tokens"), int):
+    return None if raw is None else reported.read_usage(raw)
+
+
+def read_summary(response: Response | None) -> Usage | None:
+    """Return the totals that LlamaIndex has noted of an answer, as an estimate, or `None`.
+
+    They are without cached tokens with some providers, and without reasoning with others.
+    """
+    if response is None:
         return None
-    into = _get(reported, "prompt_tokens_details")
-    out = _get(reported, "completion_tokens_details")
-    tier = _get(raw, "service_tier")
-    return Usage.from_totals(
-        _count(reported, "prompt_tokens"),
-        _count(reported, "completion_tokens"),
-        cache_read=_count(into, "cached_tokens"),
-        audio_in=_count(into, "audio_tokens"),
-        reasoning=_count(out, "reasoning_tokens"),
-        audio_out=_count(out, "audio_tokens"),
-        service_tier=tier if isinstance(tier, str) else None,
-    )
+    usage = reported.read_usage(response.additional_kwargs)
+    if usage is None and isinstance(response, ChatResponse):
+        usage = reported.read_usage(response.message.additional_kwargs)
+    return None if usage is None else replace(usage, trust=Trust.ESTIMATED)
 
 
 def raw_of(response: Response | None) -> Any:
@@ -160,8 +163,8 @@ def raw_of(response: Response | None) -> Any:
 
 def served_model(response: Response | None) -> str | None:
     """Return the model's name as the provider reported it, or `None`."""
-    name = _get(raw_of(response), "model")
-    return name if isinstance(name, str) and name else None
+    raw = raw_of(response)
+    return None if raw is None else reported.read_served_model(raw)
 
 
 def received_bytes(response: Response | None) -> int:
@@ -175,7 +178,11 @@ def received_bytes(response: Response | None) -> int:
         return text_bound(response.delta)
     if isinstance(response, CompletionResponse):
         return text_bound(response.text)
-    return sum(_block_bound(block) for block in response.message.blocks)
+    return sum(_block_bytes(block) for block in response.message.blocks)
+
+
+def _block_bytes(block: object) -> int:
+    return text_bound(block.text) if isinstance(block, TextBlock) else json_bound(block)
 
 
 def _choice_bytes(choice: object) -> int:
@@ -185,10 +192,6 @@ def _choice_bytes(choice: object) -> int:
     for function in (_get(call, "function") for call in calls):
         texts += [_get(function, "name"), _get(function, "arguments")]
     return text_bound(_get(choice, "text"), *texts)
-
-
-def _count(part: object, key: str) -> int:
-    return int(_get(part, key) or 0)
 
 
 def _get(part: object, key: str) -> Any:

@@ -3,7 +3,13 @@
 import logging
 from typing import Final
 
-from llmcost_llamaindex._events import Response, read_usage, received_bytes, served_model
+from llmcost_llamaindex._events import (
+    Response,
+    read_summary,
+    read_usage,
+    received_bytes,
+    served_model,
+)
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.usage import Usage
 
@@ -23,10 +29,11 @@ def settle_answer(
     """
     try:
         usage, served = read_usage(response) or seen, served_model(response)
+        summary = read_summary(response) if usage is None else None
         received = streamed or received_bytes(response)
     except Exception:  # noqa: BLE001 - logged
         # An unforeseen shape must not cost the answer.
         _log.exception("the usage of the call %s could not be read", opened.spec.id)
-        usage, served, received = seen, None, streamed
-    opened.finish(usage or opened.estimated_usage(received or None), served)
+        usage, served, summary, received = seen, None, None, streamed
+    opened.finish(usage or summary or opened.estimated_usage(received or None), served)
     return usage is not None

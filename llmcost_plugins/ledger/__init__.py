@@ -9,10 +9,12 @@ from llmcost_plugins.ledger.base import (
     Entry,
     Hold,
     HoldResult,
+    Learned,
     Ledger,
     Outcome,
     Status,
     Total,
+    original_id,
 )
 
 __all__ = [
@@ -22,11 +24,13 @@ __all__ = [
     "Entry",
     "Hold",
     "HoldResult",
+    "Learned",
     "Ledger",
     "Outcome",
     "Status",
     "Total",
     "open_ledger",
+    "original_id",
 ]
 
 

@@ -15,7 +15,8 @@ from llmcost_plugins.budgets import Bucket
 from llmcost_plugins.errors import Refusal
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.periods import Period
-from llmcost_plugins.usage import Usage
+from llmcost_plugins.pricing.cost import Line
+from llmcost_plugins.usage import Trust, Usage
 
 
 class Status(StrEnum):
@@ -98,8 +99,12 @@ class Outcome:
         saved: nano-dollars not spent thanks to a cache hit.
         preferred_model: the model a router would rather have used.
         preferred_cost: what the same usage would have cost there, in nano-dollars.
-        fingerprint: the prices that were used.
+        fingerprint: the catalog that the prices were taken from.
         detail: an error's text, or what is worth knowing.
+        lines: how *cost* (or *saved*, for a cache hit) came about: each meter's quantity and price,
+            so that it can be computed again without any catalog. Of a correction, the lines of the
+            whole true cost, of which *cost* is the difference.
+        mends: of a correction, the trust of the entry that it corrects.
     """
 
     status: Status
@@ -112,6 +117,21 @@ class Outcome:
     preferred_cost: int | None = None
     fingerprint: str = ""
     detail: str = ""
+    lines: Sequence[Line] = ()
+    mends: Trust | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What finished calls have shown of a model's tokenizer.
+
+    Attributes:
+        ratio: the most prompt tokens per million units of measure.
+        seen: how many calls told.
+    """
+
+    ratio: int
+    seen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +229,20 @@ class Ledger(Protocol):
     def release(self, call_id: str) -> bool:
         """Give a hold back without an entry; return False when there was none."""
 
+    def correct(self, entry: Entry, outcome: Outcome) -> bool:
+        """Write that an entry's cost was another, as a new entry; the old one stays as it is.
+
+        The buckets that counted the entry and the totals move by *outcome*'s cost, which is the
+        difference. A call has one such correction for each `Outcome.fingerprint`: return False when
+        it is there already, or the ledger does not know the entry.
+        """
+
+    def learn(self, model: str, measure: str, ratio: int) -> Learned:
+        """Note a ratio seen (see `estimate.ratio_seen`); return the largest one so far."""
+
+    def learned(self) -> dict[tuple[str, str], Learned]:
+        """Return what was learned, by model and measure."""
+
     def record_refusal(self, call: Call, refusal: Refusal) -> None:
         """Write that a call was refused.
 
@@ -277,3 +311,15 @@ GROUPS: Final = (
 ``slot`` is a span of time by its start in UTC, in ISO form: the half hour; with ``user`` or
 ``session`` it may be the whole day in the ledger's time zone.
 """
+
+_REPRICED: Final = "|repriced|"
+
+
+def repriced_id(call_id: str, fingerprint: str) -> str:
+    """Return the id of the entry that corrects a call by the prices of that catalog."""
+    return f"{call_id}{_REPRICED}{fingerprint}"
+
+
+def original_id(call_id: str) -> str:
+    """Return the id of the call that an entry belongs to, corrections by new prices included."""
+    return call_id.partition(_REPRICED)[0]

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from llmcost_plugins.errors import LedgerUnavailable
 
 APPLICATION_ID: Final = 0x4C4C4D43
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 OLDEST_SQLITE: Final = (3, 37, 0)
 BUSY_TIMEOUT_S: Final = 10.0
 
@@ -152,7 +152,7 @@ class Database:
         if (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
             self._refuse_foreign(application, version, tables)
             _log_ahead(connection)
-            _create_schema(connection)
+            _bring_up_to_date(connection)
         elif connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _log_ahead(connection)  # a copy made by VACUUM INTO has lost the mode
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._full_sync else 'NORMAL'}")
@@ -186,19 +186,27 @@ def _create_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-def _create_schema(connection: sqlite3.Connection) -> None:
-    """Create the tables unless another process was faster."""
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Create the tables or migrate older ones, all or nothing; another process may be faster."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-            for statement in load_sql("schema.sql").split(";\n"):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for script in _scripts_from(version):
+            for statement in load_sql(script).split(";\n"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _scripts_from(version: int) -> Iterator[str]:
+    if version == 0:
+        yield "schema.sql"
+    else:
+        yield from (f"migrate_{step}.sql" for step in range(version + 1, SCHEMA_VERSION + 1))
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:

@@ -10,6 +10,7 @@ from llmcost_plugins.errors import Refusal
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger.base import BucketState, Call, Entry, Outcome, Status, Total
 from llmcost_plugins.periods import Period, window
+from llmcost_plugins.pricing.cost import Line, parse_unit_price, unit_price
 from llmcost_plugins.usage import Trust, Usage
 
 FOREVER: Final = 2**62
@@ -17,6 +18,7 @@ SLOT: Final = 30 * 60 * 1_000_000
 _MINUTE: Final = 60 * 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_INEXACT: Final = frozenset({Trust.ESTIMATED, Trust.INCONSISTENT})
 
 Row = tuple[Any, ...]
 
@@ -114,6 +116,10 @@ def entry_row(call: Call, outcome: Outcome, buckets: str) -> Row:
         outcome.fingerprint,
         outcome.detail,
         buckets,
+        dump({line.meter: (line.quantity, unit_price(line.rate)) for line in outcome.lines}),
+        outcome.mends or "",
+        outcome.usage.prompt_tokens,
+        outcome.usage.completion_tokens,
     )
 
 
@@ -133,7 +139,8 @@ def entry_from(row: Row) -> Entry:
         labels,
         tags,
     ) = row[:12]
-    usage, cost, saved, preferred, preferred_cost, fingerprint, detail, count = row[12:]
+    usage, cost, saved, preferred, preferred_cost, fingerprint, detail, count = row[12:20]
+    prices, mends = row[20:]
     outcome = Outcome(
         status=Status(status),
         usage=Usage.from_counts(json.loads(usage), Trust(trust)),
@@ -145,6 +152,11 @@ def entry_from(row: Row) -> Entry:
         preferred_cost=preferred_cost,
         fingerprint=fingerprint,
         detail=detail,
+        lines=tuple(
+            Line(meter, quantity, parse_unit_price(price))
+            for meter, (quantity, price) in json.loads(prices).items()
+        ),
+        mends=Trust(mends) if mends else None,
     )
     call = call_from(call_id, (at, model, requested, provider, run, labels, tags))
     return Entry(call, outcome, count)
@@ -164,8 +176,8 @@ def totals_rows(call: Call, outcome: Outcome, days: Days) -> tuple[Row, Row]:
         fallback_saved,
         usage.prompt_tokens,
         usage.completion_tokens,
-        int(usage.trust in {Trust.ESTIMATED, Trust.INCONSISTENT}),
-        int(usage.trust is Trust.UNPRICED),
+        (usage.trust in _INEXACT) - (outcome.mends in _INEXACT),
+        (usage.trust is Trust.UNPRICED) - (outcome.mends is Trust.UNPRICED),
     )
     groups = (
         call.model,

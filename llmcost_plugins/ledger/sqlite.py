@@ -26,9 +26,11 @@ from llmcost_plugins.ledger.base import (
     Entry,
     Hold,
     HoldResult,
+    Learned,
     Outcome,
     Status,
     Total,
+    repriced_id,
 )
 from llmcost_plugins.ledger.database import Database, load_sql
 from llmcost_plugins.ledger.rows import (
@@ -201,10 +203,10 @@ class SQLiteLedger:
             moved = {"amount": amount, "cost": outcome.cost, "keys": keys}
             db.execute(self._sql["settle_in_buckets"], moved)
             return self._add_entry(db, call, outcome, keys)
-        earlier = db.execute(self._sql["lost_entry"], (call.id,)).fetchone()
+        earlier = db.execute(self._sql["entry_of"], (call.id,)).fetchone()
         if earlier is None:
             return self._add_entry(db, call, outcome, "[]")
-        lost_cost, keys, status = earlier
+        lost_cost, keys, status, trust = earlier
         if status != Status.LOST:
             return False
         correction = replace(
@@ -212,6 +214,7 @@ class SQLiteLedger:
             status=Status.CORRECTION,
             cost=outcome.cost - lost_cost,
             detail=f"{outcome.status} after its hold was counted as lost",
+            mends=Trust(trust),
         )
         if not self._add_entry(db, call, correction, keys):
             return False
@@ -228,6 +231,31 @@ class SQLiteLedger:
         db.execute(self._sql["add_totals"], by_slot)
         db.execute(self._sql["add_totals_by_person"], by_person)
         return True
+
+    def correct(self, entry: Entry, outcome: Outcome) -> bool:
+        """See `Ledger.correct`."""
+        with self._writing() as db:
+            found = db.execute(self._sql["entry_of"], (entry.call.id,)).fetchone()
+            if found is None:
+                return False
+            keys = found[1]
+            same = replace(entry.call, id=repriced_id(entry.call.id, outcome.fingerprint))
+            if not self._add_entry(db, same, outcome, keys):
+                return False
+            db.execute(self._sql["correct_in_buckets"], (outcome.cost, keys))
+            return True
+
+    def learn(self, model: str, measure: str, ratio: int) -> Learned:
+        """See `Ledger.learn`."""
+        with self._writing() as db:
+            found = db.execute(self._sql["learn"], (model, measure, ratio)).fetchall()
+            return Learned(*found[0])
+
+    def learned(self) -> dict[tuple[str, str], Learned]:
+        """See `Ledger.learned`."""
+        query = self._sql["learned"]
+        rows = self._database.read(lambda db: db.execute(query).fetchall())
+        return {(model, measure): Learned(ratio, seen) for model, measure, ratio, seen in rows}
 
     def release(self, call_id: str) -> bool:
         """See `Ledger.release`."""

@@ -1,13 +1,33 @@
 """What a usage costs. Pure, exact, one rounding."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
-from llmcost_plugins.money import settle_nano
-from llmcost_plugins.pricing.rates import TIERS, Prices
-from llmcost_plugins.usage import METERS, PROMPT_METERS, Usage
+from llmcost_plugins.money import FINE_PER_USD, settle_nano
+from llmcost_plugins.pricing.rates import Prices
+from llmcost_plugins.usage import METERS, Usage
 
-_SAME_TIER: Final = {"fast": "priority"}
+
+class Line(NamedTuple):
+    """One meter's part of a cost.
+
+    Attributes:
+        meter: the meter.
+        quantity: how much of it.
+        rate: fine units (1e-24 USD) for one, with every multiplier.
+    """
+
+    meter: str
+    quantity: int
+    rate: int
+
+    @property
+    def amount(self) -> int:
+        """The part in fine units (1e-24 USD), exactly."""
+        return self.quantity * self.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,26 +36,81 @@ class Cost:
 
     Attributes:
         nano: the cost in nano-dollars, rounded once, half to even.
-        by_meter: the exact parts in fine units (1e-24 USD), for the meters that were used.
+        lines: its exact parts.
+        unpriced: meters that were used and have no price; their cost is missing in the sum.
     """
 
     nano: int
-    by_meter: dict[str, int]
+    lines: tuple[Line, ...]
+    unpriced: tuple[str, ...] = ()
+
+    @property
+    def rates(self) -> dict[str, str]:
+        """The unit price of each meter in USD, as exact decimal strings."""
+        return {line.meter: unit_price(line.rate) for line in self.lines}
 
 
-def price_tier(service_tier: str | None) -> str:
-    """Return the tier whose prices hold for *service_tier* as a provider reports it."""
-    tier = _SAME_TIER.get(service_tier or "", service_tier or "")
-    return tier if tier in TIERS else ""
+def cost_of(usage: Usage, prices: Prices, at: datetime | None = None) -> Cost:
+    """Multiply a usage with the prices of its model.
+
+    Args:
+        usage: what was used.
+        prices: the prices of the model.
+        at: when the call was made; without it, off-peak prices and earlier prices of the user's own
+            file do not apply.
+    """
+    prices = prices.at(at)
+    table = prices.table(usage.prompt_tokens, usage.service_tier, usage.region, at)
+    lines = []
+    missing: tuple[str, ...] = ()
+    for meter in METERS:
+        count = getattr(usage, meter)
+        if count:
+            try:
+                lines.append(Line(meter, count, table[meter]))
+            except KeyError:
+                missing += (meter,)
+    if usage.other:
+        missing += _add_other(lines, usage.other, prices, table)
+    if lines and ("request", 0, "") in prices.rates and "request" not in usage.other:
+        lines.append(Line("request", 1, table["request"]))
+    total = 0
+    for line in lines:
+        total += line.quantity * line.rate
+    return Cost(settle_nano(total), tuple(lines), missing)
 
 
-def cost_of(usage: Usage, prices: Prices) -> Cost:
-    """Multiply a usage with the prices of its model."""
-    prompt = sum(getattr(usage, meter) for meter in PROMPT_METERS)
-    tier = price_tier(usage.service_tier)
-    parts = {
-        meter: count * prices.rate(meter, prompt, tier)
-        for meter in METERS
-        if (count := getattr(usage, meter))
-    }
-    return Cost(settle_nano(sum(parts.values())), parts)
+def _add_other(
+    lines: list[Line], other: Mapping[str, int], prices: Prices, table: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Add the rarer meters; return those without a price."""
+    missing = []
+    for meter, used in other.items():
+        if not used:
+            continue
+        count = min(used, 1) if meter in prices.once else used
+        try:
+            lines.append(Line(meter, count, table[meter]))
+        except KeyError:
+            missing.append(meter)
+    return tuple(missing)
+
+
+def recomputed_nano(counts: Mapping[str, int], rates: Mapping[str, str]) -> int:
+    """Return the cost in nano-dollars of stored counts at stored unit prices, see `Cost.rates`."""
+    fine = sum(counts.get(meter, 0) * parse_unit_price(rate) for meter, rate in rates.items())
+    return settle_nano(fine)
+
+
+@lru_cache(maxsize=4096)
+def unit_price(rate: int) -> str:
+    """Write fine units (1e-24 USD) as an exact decimal string in USD, e.g. ``0.0000025``."""
+    whole, fraction = divmod(rate, FINE_PER_USD)
+    return f"{whole}.{fraction:024d}".rstrip("0").rstrip(".")
+
+
+@lru_cache(maxsize=4096)
+def parse_unit_price(text: str) -> int:
+    """Read what `unit_price` has written."""
+    whole, _, fraction = text.partition(".")
+    return int(whole) * FINE_PER_USD + int(fraction.ljust(24, "0") or 0)

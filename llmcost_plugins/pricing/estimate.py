@@ -4,16 +4,44 @@ A true upper bound as long as the prompt bound and the output cap hold: it takes
 that any split of the tokens into meters could get. Counting approximations such as characters/4 are
 not used: they are short by a factor of 3 on Chinese and of 10 on random Unicode, while a byte-level
 tokenizer never makes more tokens than the text has UTF-8 bytes.
+
+With a tokenizer at hand the bound is closer; with what was learned from earlier calls it is closer
+still, but no bound any more (see `Mode`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from llmcost_plugins.money import FINE_PER_NANO, hold_nano
-from llmcost_plugins.pricing.cost import price_tier
-from llmcost_plugins.pricing.rates import TIERS, Prices
+from llmcost_plugins.pricing.rates import BATCHES, FAST, Prices
 
-_TEXT_IN: Final = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
+_TEXT_IN: Final = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_12h")
+_TEXT_OUT: Final = ("output", "reasoning")
+_MEDIA_OUT: Final = ("image_out", "video_out")
+_SEARCH_FEES: Final = ("web_search", "web_search_low", "web_search_medium", "web_search_high")
+_NOT_ASKED_FOR: Final = frozenset({FAST, "fedramp"})
+MILLION: Final = 1_000_000
+MARGIN: Final = (115, 100)
+"""What is added to the largest ratio seen, 15 %: it covers the next text of the same kind."""
+LEARNED_FROM: Final = 20
+"""Calls to be seen before a learned ratio is used."""
+_TELLING_BYTES: Final = 256
+"""A shorter prompt says little: most of its tokens are framing."""
+
+
+class Mode(StrEnum):
+    """How the prompt's part of an estimate was found."""
+
+    BOUND = "bound"
+    """By its UTF-8 bytes: no tokenizer makes more tokens of it."""
+    EXACT = "exact"
+    """Counted with the model's own tokenizer, with a margin for the framing of messages."""
+    CALIBRATED = "calibrated"
+    """The largest ratio of tokens to measure seen for this model, with a margin: close, and not a
+    bound, since the next prompt may be in another language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +54,114 @@ class CallSize:
             nothing limits them but the model.
         choices: how many answers are asked for (OpenAI's ``n``).
         service_tier: the tier asked for; ``auto`` may be billed at any.
-        audio: whether audio goes in or out.
+        media: what goes in or out beside text: ``audio``, ``image``, ``video``.
+        region: where it is processed, see `Usage.region`; `None` when nothing says.
+        web_searches: how many searches the provider may run for it.
+        text_bytes: the part of *prompt_bound* that is text, counted by its UTF-8 bytes.
+        text_tokens: the same text counted with a tokenizer, where one was asked for.
+        tokenizer: the name of that tokenizer's encoding.
     """
 
     prompt_bound: int
     output_cap: int | None
     choices: int = 1
     service_tier: str | None = None
-    audio: bool = False
+    media: frozenset[str] = frozenset()
+    region: str | None = None
+    web_searches: int = 0
+    text_bytes: int = 0
+    text_tokens: int | None = None
+    tokenizer: str = ""
+
+    @property
+    def measure(self) -> str:
+        """What the text was measured in: an encoding's name, or ``bytes``."""
+        return self.tokenizer or "bytes"
+
+    @property
+    def measured(self) -> int:
+        """The size of the text in that measure."""
+        return self.text_bytes if self.text_tokens is None else self.text_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a call is held for.
+
+    Attributes:
+        nano: nano-dollars.
+        mode: how the prompt was measured.
+        prompt: the prompt tokens counted on.
+        output: the answer tokens counted on, those of all choices.
+    """
+
+    nano: int
+    mode: Mode
+    prompt: int
+    output: int
+
+
+def ratio_seen(size: CallSize, prompt_tokens: int) -> int | None:
+    """Return the tokens per million units of measure that a finished call shows.
+
+    What framing, tools and media may have taken is left out at its bound, as `estimate` adds it.
+    `None` where the call says nothing: it is short, has parts that are no text, or was billed for
+    more tokens than its text has bytes.
+    """
+    if size.text_bytes < _TELLING_BYTES or size.media or size.web_searches or not size.measured:
+        return None
+    rest = size.prompt_bound - size.text_bytes
+    ratio = max(prompt_tokens - rest, 0) * MILLION // size.measured
+    # A server that keeps the conversation bills more than was sent.
+    return ratio if ratio * size.measured <= size.text_bytes * MILLION else None
+
+
+def estimate(  # noqa: PLR0913 - keyword-only facts with defaults
+    size: CallSize,
+    prices: Prices,
+    default_cap: int,
+    *,
+    at: datetime | None = None,
+    own_tokenizer: bool = False,
+    ratio: int | None = None,
+) -> Estimate:
+    """Return the most that the call can cost.
+
+    Args:
+        size: how large it can become.
+        prices: the prices of its model.
+        default_cap: the answer tokens to count with where no cap is declared.
+        at: when it is made; off-peak prices are not counted on.
+        own_tokenizer: whether the text was counted with the model's own tokenizer.
+        ratio: the largest `ratio_seen` of the model in the measure of *size*, to calibrate with.
+    """
+    prices = prices.at(at)
+    prompt, mode = _prompt_tokens(size, ratio, own_tokenizer=own_tokenizer)
+    if prices.max_input_tokens is not None:
+        prompt = min(prompt, prices.max_input_tokens)
+    output = output_bound(size, prices, default_cap) * max(size.choices, 1)
+    into = (*_TEXT_IN, *(f"cache_write_{kind}" for kind in size.media))
+    into += tuple(f"{kind}_in" for kind in size.media)
+    # A model that makes images may do so unasked; audio has to be asked for.
+    out = (*_TEXT_OUT, *(m for m in _MEDIA_OUT if (m, 0, "") in prices.rates))
+    if "audio" in size.media:
+        out += ("audio_out",)
+    nano = hold_nano(
+        prompt * _dearest(prices, into, prompt, size)
+        + output * _dearest(prices, out, prompt, size)
+        + _fees(prices, size)
+    )
+    return Estimate(nano, mode, prompt, output)
+
+
+def _prompt_tokens(size: CallSize, ratio: int | None, *, own_tokenizer: bool) -> tuple[int, Mode]:
+    rest = size.prompt_bound - size.text_bytes
+    if own_tokenizer and size.text_tokens is not None:
+        return min(size.prompt_bound, rest + size.text_tokens), Mode.EXACT
+    if ratio is not None:
+        text = -(-size.measured * ratio * MARGIN[0] // (MILLION * MARGIN[1]))
+        return min(size.prompt_bound, rest + text), Mode.CALIBRATED
+    return size.prompt_bound, Mode.BOUND
 
 
 def output_bound(size: CallSize, prices: Prices, default_cap: int) -> int:
@@ -47,30 +175,52 @@ def output_bound(size: CallSize, prices: Prices, default_cap: int) -> int:
 
 
 def upper_bound(size: CallSize, prices: Prices, default_cap: int) -> int:
-    """Return the most that the call can cost, in nano-dollars, rounded up."""
-    prompt = size.prompt_bound
-    if prices.max_input_tokens is not None:
-        prompt = min(prompt, prices.max_input_tokens)
-    output = output_bound(size, prices, default_cap) * max(size.choices, 1)
-    into = (*_TEXT_IN, "audio_in") if size.audio else _TEXT_IN
-    out = ("output", "reasoning", "audio_out") if size.audio else ("output", "reasoning")
-    return hold_nano(
-        prompt * _dearest(prices, into, prompt, size.service_tier)
-        + output * _dearest(prices, out, prompt, size.service_tier)
-    )
+    """Return the most that the call can cost by its UTF-8 bytes, in nano-dollars."""
+    return estimate(size, prices, default_cap).nano
 
 
-def ceiling_bound(size: CallSize, rates: tuple[int, int], default_cap: int) -> int:
+def ceiling_estimate(size: CallSize, rates: tuple[int, int], default_cap: int) -> Estimate:
     """Return the same for a model without a price, from stated nano-dollars per million tokens."""
     cap = default_cap if size.output_cap is None else size.output_cap
-    tokens_x_rates = size.prompt_bound * rates[0] + cap * max(size.choices, 1) * rates[1]
-    return hold_nano(tokens_x_rates * FINE_PER_NANO // 1_000_000)
+    output = cap * max(size.choices, 1)
+    nano = ceiling_nano(size.prompt_bound, output, rates)
+    return Estimate(nano, Mode.BOUND, size.prompt_bound, output)
 
 
-def _dearest(prices: Prices, meters: tuple[str, ...], prompt: int, tier: str | None) -> int:
+def ceiling_nano(prompt: int, output: int, rates: tuple[int, int]) -> int:
+    """Return what tokens cost at stated nano-dollars per million, rounded up."""
+    return hold_nano((prompt * rates[0] + output * rates[1]) * FINE_PER_NANO // MILLION)
+
+
+def _dearest(prices: Prices, meters: Iterable[str], prompt: int, size: CallSize) -> int:
     # With a tier, a lower band can be dearer than a higher one: look at all the call can reach.
-    lengths = (0, *(threshold + 1 for threshold in prices.thresholds if threshold < prompt))
-    tiers = ("", *TIERS) if tier == "auto" else (price_tier(tier),)
-    return max(
-        prices.rate(meter, length, t) for meter in meters for length in lengths for t in tiers
-    )
+    tables = [
+        prices.table(length, tier, region)
+        for length in prices.lengths(prompt)
+        for tier in _tiers(prices, size)
+        for region in _regions(prices, size)
+    ]
+    return max(table.get_or_zero(meter) for meter in meters for table in tables)
+
+
+def _tiers(prices: Prices, size: CallSize) -> Iterable[str | None]:
+    if size.service_tier != "auto":
+        return (size.service_tier,)
+    fast = (FAST,) if FAST in prices.uplifts else ()
+    return (None, *sorted(prices.tiers - {BATCHES}), *fast)
+
+
+def _regions(prices: Prices, size: CallSize) -> Iterable[str | None]:
+    if size.region is not None:
+        return (size.region,)
+    # An account can be bound to a region without the request saying so.
+    return (None, *(region for region in prices.uplifts if region not in _NOT_ASKED_FOR))
+
+
+def _fees(prices: Prices, size: CallSize) -> int:
+    table = prices.table(0)
+    fees = table.get_or_zero("request")
+    if size.web_searches:
+        searches = 1 if "web_search" in prices.once else size.web_searches
+        fees += searches * max(table.get_or_zero(meter) for meter in _SEARCH_FEES)
+    return fees

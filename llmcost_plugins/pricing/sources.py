@@ -1,24 +1,39 @@
-"""Where prices come from: the snapshot in the wheel, and the map of an installed litellm.
+"""Where prices come from: the snapshot in the wheel, an installed litellm, a fetched map.
 
 litellm itself is never imported: that takes seconds, about 200 MB, and a request to the network.
 """
 
-import gzip
 import hashlib
 import importlib.util
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
+
+from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.pricing.maps import PriceMap, RawPrices, kept, unpack
 
 _MAP_NAME: Final = "model_prices_and_context_window_backup.json"
 _SNAPSHOT: Final = "prices.json.gz"
-NOT_MODELS: Final = frozenset({"sample_spec", "fallback_generalizations"})
 
-RawPrices = Mapping[str, Mapping[str, Any]]
+
+class Origin(NamedTuple):
+    """One of the places that the prices in force come from.
+
+    Attributes:
+        name: what it is, for people.
+        version: litellm's version, e.g. ``1.109.1``; empty when unknown.
+        date: the day or the instant that its prices are of, in ISO form; empty when unknown.
+        fingerprint: the first 16 hexadecimal digits of its SHA-256.
+    """
+
+    name: str
+    version: str
+    date: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +42,41 @@ class Source:
 
     Attributes:
         name: what it is, for people, e.g. ``litellm 1.109.1 (installed)``.
-        version: litellm's version as numbers, to tell which is newer.
-        fingerprint: the first 16 hexadecimal digits of its SHA-256.
+        version: litellm's version as numbers, to tell which is newer; of a fetched map, the newest
+            one that was at hand then.
+        fingerprint: 16 hexadecimal digits that identify it.
         models: LiteLLM's entries by model name.
+        date: see `Origin`.
+        aliases: names of the user's own to the models that they are priced as.
+        origins: where it comes from when it was put together; the later ones win.
     """
 
     name: str
     version: tuple[int, ...]
     fingerprint: str
     models: RawPrices
+    date: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    origins: tuple[Origin, ...] = ()
+
+
+def digest(content: bytes) -> str:
+    """Return the fingerprint of a file's content."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def combined(*fingerprints: str) -> str:
+    """Return the fingerprint of several bodies of prices in force together."""
+    return digest(":".join(fingerprints).encode())
 
 
 def packaged_snapshot() -> Source:
     """Read the snapshot in the wheel: the union of several litellm releases."""
     packed = resources.files("llmcost_plugins.pricing").joinpath("data", _SNAPSHOT).read_bytes()
-    content = json.loads(gzip.decompress(packed))
-    newest = content["sources"][-1]
-    return Source(
-        name=f"snapshot of litellm {newest['litellm']} in the package",
-        version=_numbers(newest["litellm"]),
-        fingerprint=hashlib.sha256(packed).hexdigest()[:16],
-        models=content["models"],
-    )
+    header, stored = unpack(packed)
+    version = header["sources"][-1]["litellm"]
+    name = f"snapshot of litellm {version} in the package"
+    return _source(name, version, header["date"], digest(packed), PriceMap(stored))
 
 
 def installed_map() -> Path | None:
@@ -72,7 +100,7 @@ def installed_version(map_file: Path) -> tuple[int, ...]:
     """
     site = map_file.parent.parent
     found = (
-        _numbers(match[1])
+        numbers(match[1])
         for folder in site.glob("litellm-*.dist-info")
         if (match := re.fullmatch(r"litellm-(.+)\.dist-info", folder.name))
     )
@@ -84,25 +112,50 @@ def load_map(map_file: Path, version: tuple[int, ...]) -> Source | None:
     try:
         content = map_file.read_bytes()
         models = json.loads(content)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(models, dict):
-        return None
-    entries = {
-        name: entry
-        for name, entry in models.items()
-        if isinstance(entry, dict) and name not in NOT_MODELS
-    }
+    entries = kept(models) if isinstance(models, dict) else {}
     if not entries:
         return None
     number = ".".join(map(str, version))
-    return Source(
-        name=f"litellm {number} (installed)" if version else f"the price map {str(map_file)!r}",
-        version=version,
-        fingerprint=hashlib.sha256(content).hexdigest()[:16],
-        models=entries,
-    )
+    name = f"litellm {number} (installed)" if version else f"the price map {str(map_file)!r}"
+    return _source(name, number, "", digest(content), PriceMap(entries))
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def fetched_map(path: Path) -> Source | None:
+    """Read the map that ``llmcost prices update`` has stored; `None` when there is none.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        packed = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(_broken(path, str(error.strerror))) from None
+    try:
+        header, stored = unpack(packed)
+        date, known = header["fetched_at"], header["litellm_at_hand"]
+        name = f"the map fetched from {header['from']}"
+        found = _source(name, "", date, header["sha256"][:16], PriceMap(stored))
+        return replace(found, version=numbers(known))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(_broken(path, f"{type(error).__name__}: {error}")) from None
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return a version as numbers, to compare it."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _source(name: str, version: str, date: str, fingerprint: str, models: PriceMap) -> Source:
+    origin = Origin(name, version, date, fingerprint)
+    return Source(name, numbers(version), fingerprint, models, date, origins=(origin,))
+
+
+def _broken(path: Path, why: str) -> str:
+    return (
+        f"the fetched prices in {str(path)!r} cannot be read ({why}); fetch them anew with "
+        f"'llmcost prices update', or delete the file"
+    )

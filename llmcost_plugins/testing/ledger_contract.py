@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import Any, Final
 
@@ -29,17 +30,21 @@ from llmcost_plugins.ledger import (
     Call,
     Entry,
     Hold,
+    Learned,
     Ledger,
     Outcome,
     Status,
     Total,
+    original_id,
 )
 from llmcost_plugins.money import NANO_PER_USD
+from llmcost_plugins.pricing.cost import Line
 from llmcost_plugins.usage import Trust, Usage
 
 NOON: Final = datetime(2026, 3, 10, 12, tzinfo=UTC)
 LEASE: Final = timedelta(minutes=15)
 USD: Final = NANO_PER_USD
+_INEXACT: Final = frozenset({Trust.ESTIMATED, Trust.INCONSISTENT})
 _ids = count()
 
 
@@ -96,8 +101,8 @@ def _summands(entry: Entry) -> tuple[int, ...]:
         (done.preferred_cost or 0) - done.cost if compared else 0,
         done.usage.prompt_tokens,
         done.usage.completion_tokens,
-        done.usage.trust in {Trust.ESTIMATED, Trust.INCONSISTENT},
-        done.usage.trust is Trust.UNPRICED,
+        (done.usage.trust in _INEXACT) - (done.mends in _INEXACT),
+        (done.usage.trust is Trust.UNPRICED) - (done.mends is Trust.UNPRICED),
     )
 
 
@@ -352,7 +357,16 @@ class LedgerContract:
         call = Call("id-1", at, "gpt-4o", "openai/gpt-4o", "openai", labels, "run-1")
         done = Outcome(
             status=Status.ABORTED,
-            usage=Usage(1, 2, 3, 4, 5, 6, 7, 8, "flex", Trust.ESTIMATED),
+            usage=Usage(
+                input=1,
+                cache_read=2,
+                image_out=3,
+                other={"web_search": 4, "cache_write_12h": 5},
+                service_tier="flex",
+                region="eu",
+                stated_cost=Decimal("0.000000001"),
+                trust=Trust.ESTIMATED,
+            ),
             cost=9,
             finished_at=at + timedelta(hours=1),
             served="gpt-4o-2024-08-06",
@@ -361,9 +375,54 @@ class LedgerContract:
             preferred_cost=11,
             fingerprint="abc",
             detail="stopped; by 'user'",
+            lines=(
+                Line("input", 1, 25 * 10**17),
+                Line("web_search", 4, 10**22),
+                Line("citation", 0, 1),
+            ),
+            mends=Trust.UNPRICED,
         )
         ledger.settle(call, done)
         assert list(ledger.entries()) == [Entry(call, done)]
+
+    def test_an_entry_is_corrected_by_another_one_that_the_same_buckets_count(
+        self, ledger: Ledger
+    ) -> None:
+        call = make_call(user="u1")
+        ledger.hold(make_hold(call, USD, Budget("global", 9), Budget("user:*", 9, "day")))
+        ledger.settle(call, outcome(0, usage=Usage(input=5, trust=Trust.UNPRICED)))
+        (entry,) = ledger.entries()
+        change = outcome(
+            7,
+            status=Status.CORRECTION,
+            usage=Usage(),
+            fingerprint="f1",
+            mends=Trust.UNPRICED,
+            lines=(Line("input", 5, 14 * 10**14),),
+        )
+        assert ledger.correct(entry, change) is True
+        assert ledger.correct(entry, change) is False
+        assert ledger.correct(entry, replace(change, fingerprint="f2", cost=-3, mends=None)) is True
+        assert ledger.correct(replace(entry, call=make_call()), change) is False
+        entries = list(ledger.entries())
+        assert entries[0] == entry
+        assert [one.outcome.cost for one in entries] == [0, 7, -3]
+        assert [original_id(one.call.id) for one in entries] == [call.id] * 3
+        assert len({one.call.id for one in entries}) == 3
+        assert [bucket(ledger, scope).spent for scope in ("global", "user:u1")] == [4, 4]
+        (total,) = ledger.totals([])
+        assert (total.calls, total.cost, total.prompt_tokens, total.unpriced) == (1, 4, 5, 0)
+
+    def test_what_is_learned_of_a_model_is_the_largest_ratio(self, ledger: Ledger) -> None:
+        assert ledger.learned() == {}
+        assert ledger.learn("gpt-4o", "bytes", 250_000) == Learned(250_000, 1)
+        assert ledger.learn("gpt-4o", "bytes", 900_000) == Learned(900_000, 2)
+        assert ledger.learn("gpt-4o", "bytes", 100_000) == Learned(900_000, 3)
+        ledger.learn("claude", "o200k_base", 1_400_000)
+        assert ledger.learned() == {
+            ("gpt-4o", "bytes"): Learned(900_000, 3),
+            ("claude", "o200k_base"): Learned(1_400_000, 1),
+        }
 
     def test_a_hold_is_lost_when_its_lease_has_ended(self, ledger: Ledger) -> None:
         call = make_call()

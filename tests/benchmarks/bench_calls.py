@@ -19,7 +19,7 @@ from llmcost_plugins.budgets import parse_budgets
 from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.labels import make_labels
-from llmcost_plugins.pricing import CallSize, Catalog, cost_of
+from llmcost_plugins.pricing import CallSize
 from tests.benchmarks.harness import compare, tell
 
 BUDGETS = "global=1000000/month; user:*=100000/day; model:gpt-4o=100000/day"
@@ -114,26 +114,6 @@ def _by_hand(tmp_path: Path) -> Any:
         db.execute("COMMIT")
 
     return run
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")  # litellm's import under the newest pydantic
-def test_cost_of_one_usage_against_litellm() -> None:
-    litellm = pytest.importorskip("litellm")
-    prices = Catalog.load().resolve("gpt-4o", "openai").prices
-    assert prices is not None
-    usage = Usage.from_totals(1000, 500, cache_read=200, reasoning=100)
-    reported = {
-        "prompt_tokens": 1000,
-        "completion_tokens": 500,
-        "total_tokens": 1500,
-        "prompt_tokens_details": {"cached_tokens": 200},
-        "completion_tokens_details": {"reasoning_tokens": 100},
-    }
-    response = litellm.ModelResponse(model="gpt-4o", usage=litellm.Usage(**reported))
-    measured = compare(
-        lambda: litellm.completion_cost(response), lambda: cost_of(usage, prices), calls=200
-    )
-    tell("cost of one usage", "litellm.completion_cost", measured, "0.05x")
 
 
 def test_cache_hit(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from hypothesis import given
@@ -6,9 +7,11 @@ from hypothesis import strategies as st
 
 from llmcost_plugins.money import FINE_PER_NANO
 from llmcost_plugins.pricing import CallSize, Catalog, Prices, cost_of, upper_bound
-from llmcost_plugins.pricing.rates import TIERS, compile_prices
+from llmcost_plugins.pricing.cost import recomputed_nano
+from llmcost_plugins.pricing.entries import compile_prices
+from llmcost_plugins.pricing.rates import BATCHES, part_of
 from llmcost_plugins.pricing.sources import packaged_snapshot
-from llmcost_plugins.usage import COMPLETION_METERS, METERS, PROMPT_METERS, Usage
+from llmcost_plugins.usage import METERS, Usage
 
 
 @lru_cache
@@ -23,51 +26,82 @@ MODELS = (st.integers(0, 300) | st.integers(0, len(all_prices()) - 1)).map(
     lambda n: all_prices()[n]
 )
 TOKENS = st.integers(0, 400_000) | st.sampled_from([0, 1, 128_000, 200_000, 200_001, 272_001])
-ASKED = st.sampled_from([None, "flex", "priority", "auto", "default", "ultrafast", "fast"])
+ASKED = st.sampled_from(
+    [None, "flex", "priority", "auto", "default", "ultrafast", "balanced", "fast", "batch"]
+)
+REGIONS = st.sampled_from([None, "eu", "us", "us-east5", "global"])
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TIMES = st.integers(0, 525_600).map(lambda n: START + timedelta(minutes=n)) | st.none()
+OTHER = st.dictionaries(
+    st.sampled_from(["cache_read_audio", "cache_write_12h", "web_search", "query", "images_out"]),
+    st.integers(0, 1000),
+)
 
 
 @st.composite
-def usages(draw: st.DrawFn, tier: str | None = None) -> Usage:
+def usages(draw: st.DrawFn) -> Usage:
     counts = {meter: draw(TOKENS) for meter in METERS}
-    return Usage(**counts, service_tier=tier)  # type: ignore[arg-type]  # meters only
+    return Usage(
+        **counts,  # type: ignore[arg-type]  # meters only
+        other=draw(OTHER),
+        service_tier=draw(ASKED),
+        region=draw(REGIONS),
+    )
 
 
-@given(MODELS, usages(), ASKED, st.sampled_from(METERS), st.integers(1, 100_000))
+@given(MODELS, usages(), TIMES, st.sampled_from(METERS), st.integers(1, 100_000))
 def test_more_answer_never_costs_less_and_more_prompt_within_a_band_neither(
-    prices: Prices, usage: Usage, tier: str | None, meter: str, more: int
+    prices: Prices, usage: Usage, at: datetime | None, meter: str, more: int
 ) -> None:
-    usage = replace(usage, service_tier=tier)
     larger = replace(usage, **{meter: getattr(usage, meter) + more})
-    crossed = any(usage.prompt_tokens <= t < larger.prompt_tokens for t in prices.thresholds)
-    if not crossed:
-        assert cost_of(larger, prices).nano >= cost_of(usage, prices).nano
+    steps = (*prices.thresholds, *(band.upto for band in prices.bands))
+    if not any(usage.prompt_tokens <= step < larger.prompt_tokens for step in steps):
+        assert cost_of(larger, prices, at).nano >= cost_of(usage, prices, at).nano
 
 
-@given(MODELS, usages(), ASKED, st.sampled_from(["cache_write_1h", "reasoning", "audio_out"]))
+@given(MODELS, usages(), TIMES, st.sampled_from([m for m in METERS if part_of(m)]))
 def test_moving_tokens_between_meters_of_one_price_changes_nothing(
-    prices: Prices, usage: Usage, tier: str | None, meter: str
+    prices: Prices, usage: Usage, at: datetime | None, meter: str
 ) -> None:
-    whole = {"cache_write_1h": "cache_write_5m", "reasoning": "output", "audio_out": "output"}[
-        meter
-    ]
-    rates = {key: rate for key, rate in prices.rates.items() if key[0] != meter}
-    prices = replace(prices, rates=rates)
+    whole = str(part_of(meter))
+    rates = {key: rate for key, rate in prices.rates.items() if key[0] not in {meter, whole}}
+    prices = replace(prices, rates=rates, bands=(), off_peak=None)
     moved = {whole: getattr(usage, whole) + getattr(usage, meter), meter: 0}
-    before = cost_of(replace(usage, service_tier=tier), prices)
-    after = cost_of(replace(usage, service_tier=tier, **moved), prices)
+    before = cost_of(usage, prices, at)
+    after = cost_of(replace(usage, **moved), prices, at)
     assert before.nano == after.nano
 
 
-@given(MODELS, usages(), ASKED)
-def test_the_cost_is_the_sum_of_its_parts_rounded_once(
-    prices: Prices, usage: Usage, tier: str | None
+@given(MODELS, usages(), TIMES)
+def test_the_cost_is_the_sum_of_its_parts_rounded_once_and_can_be_recomputed(
+    prices: Prices, usage: Usage, at: datetime | None
 ) -> None:
-    cost = cost_of(replace(usage, service_tier=tier), prices)
-    assert 2 * abs(cost.nano * FINE_PER_NANO - sum(cost.by_meter.values())) <= FINE_PER_NANO
+    cost = cost_of(usage, prices, at)
+    exact = sum(line.amount for line in cost.lines)
+    assert 2 * abs(cost.nano * FINE_PER_NANO - exact) <= FINE_PER_NANO
+    used = {line.meter: line.quantity for line in cost.lines}
+    assert recomputed_nano(used, cost.rates) == cost.nano
+
+
+@given(st.lists(st.tuples(MODELS, usages()), max_size=20))
+def test_a_sum_of_n_entries_is_off_by_at_most_half_a_nano_each(
+    calls: list[tuple[Prices, Usage]],
+) -> None:
+    costs = [cost_of(usage, prices) for prices, usage in calls]
+    exact = sum(line.amount for cost in costs for line in cost.lines)
+    off = abs(sum(cost.nano for cost in costs) * FINE_PER_NANO - exact)
+    assert 2 * off <= len(costs) * FINE_PER_NANO
+
+
+@given(MODELS, usages())
+def test_every_token_has_a_price(prices: Prices, usage: Usage) -> None:
+    if ("input", 0, "") in prices.rates and ("output", 0, "") in prices.rates:
+        missing = cost_of(usage, prices).unpriced
+        assert {"web_search", "query", "images_out"}.issuperset(missing)
 
 
 @st.composite
-def splits(draw: st.DrawFn, total: int, meters: tuple[str, ...]) -> dict[str, int]:
+def splits(draw: st.DrawFn, total: int, meters: list[str]) -> dict[str, int]:
     """Spread at most *total* tokens over the meters."""
     found = {}
     for meter in draw(st.permutations(meters)):
@@ -76,23 +110,43 @@ def splits(draw: st.DrawFn, total: int, meters: tuple[str, ...]) -> dict[str, in
     return found
 
 
-SIZES = st.builds(CallSize, TOKENS, TOKENS, st.integers(1, 3), ASKED, st.booleans())
+MEDIA = st.frozensets(st.sampled_from(["audio", "image", "video"]))
+SIZES = st.builds(
+    CallSize, TOKENS, TOKENS, st.integers(1, 3), ASKED, MEDIA, REGIONS, st.integers(0, 5)
+)
+
+
+def reachable_meters(prices: Prices, size: CallSize) -> tuple[list[str], list[str]]:
+    """Return the meters that a call of that size may be billed by, prompt and answer side."""
+    into = ["input", "cache_read", "cache_write_5m", "cache_write_1h"]
+    into += [f"{kind}_in" for kind in size.media]
+    out = ["output", "reasoning"]
+    out += [meter for meter in ("image_out", "video_out") if (meter, 0, "") in prices.rates]
+    return into, [*out, "audio_out"] if "audio" in size.media else out
 
 
 @given(st.data(), MODELS, SIZES)
 def test_no_usage_within_the_size_costs_more_than_the_bound(
     data: st.DataObject, prices: Prices, size: CallSize
 ) -> None:
-    text_in = PROMPT_METERS if size.audio else PROMPT_METERS[:4]
-    text_out = COMPLETION_METERS if size.audio else COMPLETION_METERS[:2]
+    into, out = reachable_meters(prices, size)
     cap = size.output_cap or 0
     most_in = min(size.prompt_bound, prices.max_input_tokens or size.prompt_bound)
     most_out = min(cap, prices.max_output_tokens or cap) * size.choices
     tier = size.service_tier
-    billed = data.draw(st.sampled_from([None, *TIERS])) if tier == "auto" else tier
-    counts = {**data.draw(splits(most_in, text_in)), **data.draw(splits(most_out, text_out))}
-    usage = Usage(**counts, service_tier=billed)  # type: ignore[arg-type]  # meters only
-    assert cost_of(usage, prices).nano <= upper_bound(size, prices, 4096)
+    tiers = [None, *sorted(prices.tiers - {BATCHES}), "fast"]
+    billed = data.draw(st.sampled_from(tiers)) if tier == "auto" else tier
+    regions = [None, *(region for region in prices.uplifts if region not in {"fast", "fedramp"})]
+    region = data.draw(st.sampled_from(regions)) if size.region is None else size.region
+    counts = {**data.draw(splits(most_in, into)), **data.draw(splits(most_out, out))}
+    search = data.draw(st.sampled_from(["web_search", "web_search_low", "web_search_high"]))
+    usage = Usage(
+        **counts,  # type: ignore[arg-type]  # meters only
+        other={search: data.draw(st.integers(0, size.web_searches))},
+        service_tier=billed,
+        region=region,
+    )
+    assert cost_of(usage, prices, data.draw(TIMES)).nano <= upper_bound(size, prices, 4096)
 
 
 @given(st.text(max_size=30) | st.sampled_from([p.model for p in all_prices()[:500]]), st.data())

@@ -7,6 +7,7 @@ import pytest
 
 from llmcost_plugins.budgets import Budget
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.pricing import Mode
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.settings import Settings
 
@@ -24,6 +25,9 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         ("free", UnknownModelPolicy(refuse=False, ceiling=(0, 0))),
         ("ceiling:10, 30.5", UnknownModelPolicy(False, (10_000_000_000, 30_500_000_000))),
     ],
+    "ESTIMATE": [("bound", Mode.BOUND), ("exact", Mode.EXACT), ("calibrated", Mode.CALIBRATED)],
+    "PREFER_STATED_COST": [("true", True), ("0", False)],
+    "PRICES": [("prices.toml", Path("prices.toml"))],
     "TIMEZONE": [("Europe/Berlin", ZoneInfo("Europe/Berlin"))],
     "CACHE_DIR": [("/tmp/x", Path("/tmp/x"))],  # noqa: S108 - not used
     "CACHE_TTL": [("3600", timedelta(hours=1))],
@@ -36,10 +40,21 @@ BAD = {
     "CALL_MAX": ["0", "-5", "x"],
     "MAX_OUTPUT_TOKENS": ["0", "-1", "many", "1.5", ""],
     "UNKNOWN_MODEL": ["", "maybe", "ceiling", "ceiling:1", "ceiling:0,0", "ceiling:a,b", "Free"],
+    "ESTIMATE": ["", "guess", "chars/4"],
+    "PREFER_STATED_COST": ["", "maybe"],
+    "PRICES": ["", "none.toml", "/", "prices.toml/x"],
     "TIMEZONE": ["", "Mars/Base", "../etc/passwd", "/etc/localtime"],
     "CACHE_TTL": ["-1", "a week"],
     "CACHE_SIZE": ["0", "-1", "1 GB"],
 }
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the folder to work in, with the one file that a setting names."""
+    (tmp_path / "prices.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_every_setting_is_tested_here() -> None:
@@ -88,6 +103,9 @@ def test_without_variables_the_defaults_hold(own_home: Path) -> None:
     assert settings.call_max == timedelta(seconds=900)
     assert settings.max_output_tokens == 4096
     assert settings.unknown_model == REFUSE
+    assert settings.prices is None
+    assert settings.fetched_prices.is_relative_to(own_home)
+    assert settings.fetched_prices.name == "prices.json.gz"
     assert settings.timezone == ZoneInfo("UTC")
     assert settings.cache_ttl == timedelta(days=7)
     assert settings.cache_size == 2**30

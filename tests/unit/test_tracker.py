@@ -2,9 +2,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown
 from llmcost_plugins.labels import attribute, make_labels, take_labels
 from llmcost_plugins.ledger import Entry, Ledger, Status, open_ledger
-from llmcost_plugins.pricing import CallSize, Catalog
+from llmcost_plugins.pricing import CallSize, Catalog, Line, Mode
 from llmcost_plugins.pricing.policy import parse_unknown_model
 from llmcost_plugins.pricing.sources import packaged_snapshot
 from llmcost_plugins.testing import FakeClock
@@ -65,7 +68,7 @@ def test_a_call_is_held_at_most_and_settled_exactly(make: Make, ledger: Ledger) 
     tracker = make(Budget("global", 1, "day"))
     call = tracker.start(spec())
     (status,) = tracker.budgets()
-    assert status.held * 10**9 == call.amount == MOST
+    assert status.held * 10**9 == call.estimate.nano == MOST
     assert status.holds == 1
     outcome = call.finish(Usage(input=10, output=5), "gpt-4o-2024-08-06")
     assert outcome is not None
@@ -231,7 +234,7 @@ def test_a_ceiling_stands_in_for_an_unknown_price(make: Make, ledger: Ledger) ->
     policy = parse_unknown_model("ceiling:10,30")
     tracker = make(Budget("global", 1), unknown_model=policy)
     call = tracker.start(spec("gpt-99"))
-    assert call.amount == 1000 * 10_000 + 100 * 30_000
+    assert call.estimate.nano == 1000 * 10_000 + 100 * 30_000
     call.finish(Usage(input=1, output=1))
     outcome = only(ledger).outcome
     assert (outcome.cost, outcome.usage.trust) == (40_000, Trust.ESTIMATED)
@@ -383,3 +386,175 @@ def test_a_kept_refusal_holds_on_to_no_frame_of_the_call(make: Make) -> None:
     with pytest.raises(BudgetExceeded):
         tracker.start(spec())
     assert [kept.__traceback__ for kept in tracker.tripped] == [None]
+
+
+def stated(**entries: dict[str, Any]) -> Catalog:
+    """Return the catalog with entries of the user's own laid over it."""
+    models = {**packaged_snapshot().models}
+    for name, entry in entries.items():
+        key = name.replace("__", "/").replace("_", "-")
+        models[key] = {**models.get(key, {}), **entry, "stated_by_user": True}
+    return Catalog(replace(packaged_snapshot(), models=models))
+
+
+def test_an_entry_keeps_the_prices_that_it_was_computed_from(make: Make, ledger: Ledger) -> None:
+    make().start(spec()).finish(Usage(input=10, output=5))
+    entry = only(ledger).outcome
+    assert entry.lines == (Line("input", 10, 25 * 10**17), Line("output", 5, 10**19))
+    assert entry.fingerprint == CATALOG.fingerprint
+    assert sum(line.amount for line in entry.lines) == entry.cost * 10**15
+
+
+def test_a_cost_that_the_provider_states_is_kept_beside_ours(make: Make, ledger: Ledger) -> None:
+    make().start(spec()).finish(Usage(input=10, stated_cost=Decimal("0.001")))
+    assert only(ledger).outcome.cost == 25_000
+    assert only(ledger).outcome.usage.stated_cost == Decimal("0.001")
+
+
+def test_a_cost_that_the_provider_states_counts_when_asked_for(make: Make, ledger: Ledger) -> None:
+    tracker = make(Budget("global", 1), prefer_stated_cost=True)
+    tracker.start(spec()).finish(Usage(input=10, stated_cost=Decimal("0.0010000005")))
+    outcome = only(ledger).outcome
+    assert (outcome.cost, outcome.lines) == (1_000_000, ())
+    assert outcome.detail == "the cost is the one that the provider states"
+    tracker.start(spec()).finish(Usage(input=10))
+    assert [entry.outcome.cost for entry in ledger.entries()] == [1_000_000, 25_000]
+
+
+def test_a_cost_that_the_provider_states_stands_in_for_an_unknown_price(
+    make: Make, ledger: Ledger
+) -> None:
+    make().start(spec("gpt-99")).finish(Usage(input=10, stated_cost=Decimal("0.001")))
+    outcome = only(ledger).outcome
+    assert (outcome.cost, outcome.usage.trust) == (1_000_000, Trust.PROVIDER)
+
+
+def test_a_stated_cost_of_nothing_is_no_price(make: Make, ledger: Ledger) -> None:
+    make().start(spec("gpt-99")).finish(Usage(input=10, stated_cost=Decimal(0)))
+    assert only(ledger).outcome.usage.trust is Trust.UNPRICED
+    make(prefer_stated_cost=True).start(spec()).finish(Usage(input=10, stated_cost=Decimal(0)))
+    assert [entry.outcome.cost for entry in ledger.entries()] == [0, 0]
+
+
+def test_a_part_without_a_price_makes_the_whole_unpriced_and_is_named(
+    make: Make, ledger: Ledger
+) -> None:
+    make().start(spec()).finish(Usage(input=10, other={"web_search": 2}))
+    outcome = only(ledger).outcome
+    assert (outcome.cost, outcome.usage.trust) == (25_000, Trust.UNPRICED)
+    assert outcome.detail == "no price for web_search"
+
+
+def test_what_is_odd_about_a_report_is_written_down(make: Make, ledger: Ledger) -> None:
+    make().start(spec()).finish(Usage.from_totals(10, 0, cache_read=20))
+    outcome = only(ledger).outcome
+    assert (outcome.cost, outcome.usage.trust) == (20 * 1250, Trust.INCONSISTENT)
+    assert outcome.detail == "20 tokens of parts in a prompt of 10"
+
+
+def test_a_price_that_was_not_matched_exactly_says_what_it_was_taken_from(
+    make: Make, ledger: Ledger
+) -> None:
+    make().start(spec("gpt-4o-2099-01-01")).finish(Usage(input=1))
+    assert only(ledger).outcome.detail == "priced as gpt-4o"
+
+
+def test_the_users_own_price_is_not_replaced_by_the_list_price_of_what_was_served(
+    make: Make, ledger: Ledger
+) -> None:
+    tracker = make(catalog=stated(gpt_4o={"input_cost_per_token": 1e-6}))
+    tracker.start(spec()).finish(Usage(input=1), "gpt-4o-2024-05-13")
+    assert only(ledger).outcome.cost == 1000
+
+
+def test_the_users_own_price_of_what_was_served_counts(make: Make, ledger: Ledger) -> None:
+    tracker = make(
+        catalog=stated(
+            gpt_4o={"input_cost_per_token": 1e-6},
+            gpt_4o_2024_05_13={"input_cost_per_token": 2e-6},
+        )
+    )
+    tracker.start(spec()).finish(Usage(input=1), "gpt-4o-2024-05-13")
+    assert only(ledger).outcome.cost == 2000
+
+
+def test_off_peak_prices_go_by_when_the_call_was_held(
+    make: Make, ledger: Ledger, clock: FakeClock
+) -> None:
+    night = {"hours_utc": "12:00-12:30", "input_cost_per_token": 1e-9}
+    tracker = make(catalog=stated(gpt_4o={"off_peak_pricing": night}))
+    call = tracker.start(spec())
+    assert call.estimate.nano == MOST
+    clock.advance(timedelta(hours=1))
+    call.finish(Usage(input=10))
+    tracker.start(spec()).finish(Usage(input=10))
+    assert [entry.outcome.cost for entry in ledger.entries()] == [10, 25_000]
+
+
+LONG = "The quick brown fox jumps over the lazy dog. " * 20
+
+
+def sized(tracker: CostTracker, model: str, text: str = LONG) -> CallSize:
+    sizer = tracker.sizer(model)
+    sizer.message()
+    sizer.text(text)
+    return sizer.size(100)
+
+
+@pytest.mark.parametrize(
+    ("mode", "model", "expected"),
+    [
+        (Mode.BOUND, "gpt-4o", (Mode.BOUND, 64 + 900)),
+        (Mode.EXACT, "gpt-4o", (Mode.EXACT, 64 + 201)),
+        (Mode.EXACT, "claude-sonnet-4-5", (Mode.BOUND, 64 + 900)),
+        (Mode.CALIBRATED, "gpt-4o", (Mode.EXACT, 64 + 201)),
+        (Mode.CALIBRATED, "claude-sonnet-4-5", (Mode.BOUND, 64 + 900)),
+    ],
+)
+def test_a_prompt_is_measured_as_the_settings_say(
+    make: Make, mode: Mode, model: str, expected: tuple[Mode, int]
+) -> None:
+    pytest.importorskip("tiktoken")
+    tracker = make(estimate_mode=mode)
+    call = tracker.start(spec(model, provider=None, size=sized(tracker, model)))
+    assert (call.estimate.mode, call.estimate.prompt) == expected
+
+
+def test_a_calibrated_estimate_learns_from_twenty_calls_and_forgets_nothing(
+    make: Make, ledger: Ledger
+) -> None:
+    tracker, other = make(estimate_mode=Mode.CALIBRATED), make(estimate_mode=Mode.CALIBRATED)
+    model = "claude-sonnet-4-5"
+
+    def call(by: CostTracker, prompt: int, trust: Trust = Trust.PROVIDER) -> Mode:
+        opened = by.start(spec(model, provider=None, size=sized(by, model)))
+        opened.finish(Usage(input=prompt, trust=trust))
+        return opened.estimate.mode
+
+    assert [call(tracker, 64 + 200) for _ in range(20)] == [Mode.BOUND] * 20
+    assert call(tracker, 64 + 300) is Mode.CALIBRATED
+    assert call(tracker, 64 + 10) is Mode.CALIBRATED
+    assert call(tracker, 64 + 880, Trust.ESTIMATED) is Mode.CALIBRATED
+    measure = sized(tracker, model).measure
+    (known,) = ledger.learned().items()
+    assert known[0] == (model, measure)
+    base = sized(tracker, model).measured
+    assert (known[1].ratio, known[1].seen) == (300 * 1_000_000 // base, 21)
+    opened = other.start(spec(model, provider=None, size=sized(other, model)))
+    assert opened.estimate.mode is Mode.CALIBRATED
+    assert opened.estimate.prompt == 64 + 345  # 300 tokens and 15 %
+
+
+def test_a_ledger_that_cannot_learn_costs_no_answer(make: Make, ledger: Ledger) -> None:
+    tracker = make(estimate_mode=Mode.CALIBRATED)
+    model = "claude-sonnet-4-5"
+    call = tracker.start(spec(model, provider=None, size=sized(tracker, model)))
+
+    def broken(*_: object) -> None:
+        msg = "no room"
+        raise LedgerUnavailable(msg)
+
+    tracker._calibration._ledger = SimpleNamespace(learn=broken)  # type: ignore[union-attr]  # a store that broke
+    assert call.finish(Usage(input=200)) is not None
+    assert tracker.failures == 1
+    assert only(ledger).outcome.status is Status.OK

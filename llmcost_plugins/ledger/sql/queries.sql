@@ -44,14 +44,15 @@ WHERE key IN (SELECT value FROM json_each(:keys));
 -- name: correct_in_buckets
 UPDATE buckets SET spent = spent + ? WHERE key IN (SELECT value FROM json_each(?));
 
--- name: lost_entry
-SELECT cost, buckets, status FROM entries WHERE call_id = ? AND status <> 'correction';
+-- name: entry_of
+SELECT cost, buckets, status, trust FROM entries WHERE call_id = ? AND status <> 'correction';
 
 -- name: add_entry
 INSERT INTO entries (call_id, at, finished_at, status, trust, model, requested, served, provider,
                      run, labels, tags, usage, cost, saved, preferred_model, preferred_cost,
-                     fingerprint, detail, buckets)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                     fingerprint, detail, buckets, prices, mends, prompt_tokens,
+                     completion_tokens)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING;
 
 -- name: count_refusal
@@ -75,9 +76,18 @@ ON CONFLICT DO UPDATE SET
     completion_tokens = completion_tokens + excluded.completion_tokens,
     inexact = inexact + excluded.inexact, unpriced = unpriced + excluded.unpriced;
 
+-- name: learn
+INSERT INTO learned (model, measure, ratio, seen) VALUES (?, ?, ?, 1)
+ON CONFLICT DO UPDATE SET ratio = max(ratio, excluded.ratio), seen = seen + 1
+RETURNING ratio, seen;
+
+-- name: learned
+SELECT model, measure, ratio, seen FROM learned;
+
 -- name: entries_after
 SELECT id, call_id, at, finished_at, status, trust, model, requested, served, provider, run, labels,
-       tags, usage, cost, saved, preferred_model, preferred_cost, fingerprint, detail, count
+       tags, usage, cost, saved, preferred_model, preferred_cost, fingerprint, detail, count, prices,
+       mends
 FROM entries WHERE (at, id) > (?, ?) AND at < ? ORDER BY at, id LIMIT 1000;
 
 -- name: open_buckets

@@ -22,10 +22,14 @@ CREATE TABLE entries (
     fingerprint    TEXT NOT NULL,      -- of the prices that were used
     detail         TEXT NOT NULL,
     buckets        TEXT NOT NULL,      -- JSON array of the keys that counted it
-    count          INTEGER NOT NULL DEFAULT 1
+    count          INTEGER NOT NULL DEFAULT 1,
+    prices         TEXT NOT NULL DEFAULT '{}',  -- JSON object: meter to [quantity, USD for one]
+    mends          TEXT NOT NULL DEFAULT '',    -- trust of the entry that a correction corrects
+    prompt_tokens     INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- One entry a call; a correction of a lost one is the second.
+-- One entry a call; a correction is the second (one by new prices has an id of its own).
 CREATE UNIQUE INDEX entries_call ON entries (call_id, status = 'correction');
 CREATE INDEX entries_at ON entries (at);
 
@@ -108,11 +112,17 @@ CREATE VIEW totals_by_scan AS SELECT
     cost, saved,
     CASE WHEN status = 'correction' THEN 0 ELSE coalesce(preferred_cost - cost, 0) END
         AS fallback_saved,
-    coalesce(json_extract(usage, '$.input'), 0) + coalesce(json_extract(usage, '$.cache_read'), 0)
-        + coalesce(json_extract(usage, '$.cache_write_5m'), 0) + coalesce(json_extract(usage, '$.cache_write_1h'), 0)
-        + coalesce(json_extract(usage, '$.audio_in'), 0) AS prompt_tokens,
-    coalesce(json_extract(usage, '$.output'), 0) + coalesce(json_extract(usage, '$.reasoning'), 0)
-        + coalesce(json_extract(usage, '$.audio_out'), 0) AS completion_tokens,
-    trust IN ('estimated', 'inconsistent') AS inexact,
-    trust = 'unpriced' AS unpriced
+    prompt_tokens, completion_tokens,
+    (trust IN ('estimated', 'inconsistent')) - (mends IN ('estimated', 'inconsistent')) AS inexact,
+    (trust = 'unpriced') - (mends = 'unpriced') AS unpriced
 FROM entries;
+
+-- The largest ratio of prompt tokens to the measure of their text that a model has shown, in
+-- millionths, and how many calls told.
+CREATE TABLE learned (
+    model   TEXT NOT NULL,
+    measure TEXT NOT NULL,
+    ratio   INTEGER NOT NULL,
+    seen    INTEGER NOT NULL,
+    PRIMARY KEY (model, measure)
+) STRICT, WITHOUT ROWID;

@@ -51,7 +51,7 @@ def held_for(tracker: CostTracker, text: str, cap: int) -> int:
     size = CallSize(prompt_bound=64 + len(text), output_cap=cap)
     opened = tracker.start(CallSpec("probe", "gpt-4o", "openai", size))
     opened.release()
-    return opened.amount
+    return opened.estimate.nano
 
 
 def test_a_call_that_does_not_fit_raises_before_anything_is_sent(

@@ -126,7 +126,7 @@ def test_a_call_with_tools_fits_its_hold(
 def test_an_image_is_held_for_by_a_bound_of_its_own(
     make_llm: MakeLLM, installed: Install, provider: SimulatedProvider
 ) -> None:
-    tracker = installed("global=0.20")  # an image is held for with 65536 tokens, $0.164
+    tracker = installed("global=0.007")  # an image is held for with 1445 tokens, $0.0036
     url = "http://127.0.0.1/picture.png"
     message = ChatMessage(blocks=[TextBlock(text="What is this?"), ImageBlock(url=url)])
     make_llm().chat([message])

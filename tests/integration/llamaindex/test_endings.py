@@ -9,14 +9,21 @@ from typing import Any
 
 import openai
 import pytest
-from llama_index.core.llms import ChatMessage
+from llama_index.core.llms import (
+    ChatMessage,
+    CompletionResponse,
+    CompletionResponseGen,
+    CustomLLM,
+    LLMMetadata,
+)
+from llama_index.core.llms.callbacks import llm_completion_callback
 from llama_index.llms.openai import OpenAI
 
 from llmcost_llamaindex import uninstall
 from llmcost_plugins import CostTracker, LedgerUnavailable
 from llmcost_plugins.ledger import Status
 from llmcost_plugins.testing import Behavior, SimulatedProvider
-from llmcost_plugins.usage import Trust
+from llmcost_plugins.usage import Trust, Usage
 from tests.support import entries, held_nano, only, recorded_nano, statuses
 
 Install = Callable[..., CostTracker]
@@ -248,3 +255,30 @@ def test_a_usage_that_cannot_be_read_is_estimated(
     outcome = only(entries(tracker)).outcome
     assert (outcome.status, outcome.cost) == (Status.OK, HELD)
     assert outcome.usage.trust is Trust.ESTIMATED
+
+
+class Noting(CustomLLM):
+    """A model whose class keeps only the totals of what the provider reports."""
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(model_name="gpt-4o", num_output=200)
+
+    @llm_completion_callback()
+    def complete(self, *_: Any, **__: Any) -> CompletionResponse:
+        totals = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
+        return CompletionResponse(text="hi", additional_kwargs=totals)
+
+    @llm_completion_callback()
+    def stream_complete(self, *_: Any, **__: Any) -> CompletionResponseGen:
+        raise NotImplementedError
+
+
+def test_of_an_answer_with_totals_only_these_are_recorded_as_an_estimate(
+    installed: Install,
+) -> None:
+    tracker = installed()
+    Noting().complete("hello")
+    outcome = only(entries(tracker)).outcome
+    assert outcome.usage == Usage(input=10, output=4, trust=Trust.ESTIMATED)
+    assert outcome.cost == 10 * 2_500 + 4 * 10_000

@@ -205,6 +205,68 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path
     assert path.read_bytes() == before
 
 
+def columns(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Return the columns of every table and view, without their order numbers."""
+    with closing(sqlite3.connect(path)) as db:
+        names = [
+            name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE sql NOT NULL")
+        ]
+        return {n: [row[1:] for row in db.execute(f"PRAGMA table_info({n})")] for n in names}
+
+
+@pytest.fixture
+def first_version(path: Path) -> Path:
+    """Make a ledger as schema 1 was, with an entry and what was summed of it."""
+    path.parent.mkdir(mode=0o700)
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(Path(__file__).with_name("schema_1.sql").read_text("utf-8"))
+        at = int(NOON.timestamp()) * 1_000_000
+        usage = '{"input":1,"cache_read":2,"cache_write_5m":4,"cache_write_1h":8,"audio_in":16,'
+        usage += '"output":32,"reasoning":64,"audio_out":128,"service_tier":"flex"}'
+        db.execute(
+            "INSERT INTO entries VALUES (1, 'c1', ?, ?, 'ok', 'provider', 'gpt-4o', 'gpt-4o', NULL,"
+            " 'openai', 'r1', '{}', '[]', ?, 7, 0, NULL, NULL, 'f', '', '[\"global|total|\"]', 1)",
+            (at, at, usage),
+        )
+        db.execute(
+            "INSERT INTO totals VALUES (?, 'gpt-4o', 'openai', '', '', '', 'ok', 1, 7, 0, 0, 31,"
+            " 224, 0, 0)",
+            (at,),
+        )
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    return path
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(
+    first_version: Path, tmp_path: Path
+) -> None:
+    ledger = SQLiteLedger(first_version)
+    write_one(ledger)
+    entries = list(ledger.entries())
+    assert [(entry.outcome.cost, entry.outcome.lines) for entry in entries] == [(7, ()), (USD, ())]
+    assert entries[0].outcome.usage.service_tier == "flex"
+    for by in (["model"], ["model", "user"]):
+        (total,) = ledger.totals(by)
+        assert (total.calls, total.cost, total.prompt_tokens) == (2, 7 + USD, 31 + 10)
+        assert (total.completion_tokens, total.inexact, total.unpriced) == (224 + 2, 0, 0)
+    ledger.close()
+    new = SQLiteLedger(tmp_path / "new.db")
+    new.statuses(NOON)
+    new.close()
+    assert columns(first_version) == columns(new.path)
+
+
+def test_a_migration_that_fails_leaves_the_ledger_as_it_was(first_version: Path) -> None:
+    with closing(sqlite3.connect(first_version)) as db:
+        db.execute("CREATE TABLE learned (in_the_way)")
+    before = columns(first_version)
+    with pytest.raises(LedgerUnavailable, match="learned"):
+        SQLiteLedger(first_version).statuses(NOON)
+    assert columns(first_version) == before
+
+
 def test_an_empty_file_becomes_a_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     path.touch()

@@ -1,7 +1,8 @@
 """The command ``llmcost``.
 
 Data goes to standard output, messages to standard error. Exit status: 0 ok, 1 a finding (the
-demo's sums differ), 2 wrong use or configuration, 3 the ledger cannot be used.
+demo's sums differ, prices differ or are missing), 2 wrong use or configuration, 3 the ledger cannot
+be used.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from llmcost_plugins.cli.ledger import ledger
+from llmcost_plugins.cli.options import format_option, instant
+from llmcost_plugins.cli.prices import prices
 from llmcost_plugins.errors import (
-    ConfigurationError,
     LedgerUnavailable,
     LLMCostError,
     MissingExtra,
@@ -34,15 +37,6 @@ from llmcost_plugins.tracker import utc_now
 
 _WRONG_USE: Final = 2
 _NO_STORAGE: Final = 3
-
-format_option = click.option(
-    "--format",
-    "form",
-    type=click.Choice([form.value for form in Format]),
-    default=Format.TABLE.value,
-    show_default=True,
-    help="How to write the data.",
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.version_option(package_name="llmcost-plugins")
 def cli() -> None:
     """Cost control for LLM applications: what was spent, by whom, and what is left."""
+
+
+cli.add_command(prices)
+cli.add_command(ledger)
 
 
 @cli.command()
@@ -103,11 +101,11 @@ def report(by: str, period: str, since: str | None, until: str | None, form: str
     groups = [group.strip() for group in by.split(",") if group.strip()]
     start = window(Period(period), utc_now(), settings.timezone).start
     if since or until:
-        start = _instant(since, "--since", settings)
-    end = _instant(until, "--until", settings)
-    with open_ledger(settings.ledger, settings.timezone) as ledger:
-        rows = spend(ledger, groups, zone=settings.timezone, since=start, until=end)
-        _say_if_empty(ledger, settings)
+        start = instant(since, "--since", settings)
+    end = instant(until, "--until", settings)
+    with open_ledger(settings.ledger, settings.timezone) as store:
+        rows = spend(store, groups, zone=settings.timezone, since=start, until=end)
+        _say_if_empty(store, settings)
     title = f"Spend by {', '.join(groups)}{_span(start, end, settings)}"
     show(
         report_records(rows, groups),
@@ -122,28 +120,17 @@ def report(by: str, period: str, since: str | None, until: str | None, form: str
 def budgets(form: str) -> None:
     """Show each budget: its limit, what is spent and held, what is left."""
     settings = Settings.from_env()
-    with open_ledger(settings.ledger, settings.timezone) as ledger:
-        statuses = budget_statuses(ledger, settings.budgets, utc_now(), settings.timezone)
-        _say_if_empty(ledger, settings)
+    with open_ledger(settings.ledger, settings.timezone) as store:
+        statuses = budget_statuses(store, settings.budgets, utc_now(), settings.timezone)
+        _say_if_empty(store, settings)
     if not settings.budgets:
         click.echo("LLMCOST_BUDGETS is not set: nothing is limited here", err=True)
     show(budget_records(statuses), lambda: budget_table(statuses), Format(form), Console())
 
 
-def _say_if_empty(ledger: Ledger, settings: Settings) -> None:
-    if not ledger.exists():
+def _say_if_empty(store: Ledger, settings: Settings) -> None:
+    if not store.exists():
         click.echo(f"nothing is recorded yet in {settings.ledger}", err=True)
-
-
-def _instant(text: str | None, option: str, settings: Settings) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        msg = f"{option}={text!r} is not a date; a good value is '2026-01-31'"
-        raise ConfigurationError(msg) from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=settings.timezone)
 
 
 def _span(start: datetime | None, end: datetime | None, settings: Settings) -> str:

@@ -1,0 +1,34 @@
+"""Options that several commands have."""
+
+from datetime import datetime
+
+import click
+
+from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.settings import Settings
+from llmcost_plugins.tables import Format
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice([form.value for form in Format]),
+    default=Format.TABLE.value,
+    show_default=True,
+    help="How to write the data.",
+)
+
+
+def instant(text: str | None, option: str, settings: Settings) -> datetime | None:
+    """Read a date or time that an option gives, in the time zone of the settings.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{option}={text!r} is not a date; a good value is '2026-01-31'"
+        raise ConfigurationError(msg) from None
+    return found if found.tzinfo else found.replace(tzinfo=settings.timezone)

@@ -1,0 +1,118 @@
+-- Money is in nano-dollars (1e-9 USD), instants in microseconds since 1970 UTC.
+
+CREATE TABLE entries (
+    id             INTEGER PRIMARY KEY,
+    call_id        TEXT NOT NULL,
+    at             INTEGER NOT NULL,   -- accounting time: when the call was held
+    finished_at    INTEGER NOT NULL,
+    status         TEXT NOT NULL,
+    trust          TEXT NOT NULL,
+    model          TEXT NOT NULL,      -- the catalog's key of the requested model
+    requested      TEXT NOT NULL,
+    served         TEXT,
+    provider       TEXT NOT NULL,
+    run            TEXT NOT NULL,
+    labels         TEXT NOT NULL,      -- JSON object
+    tags           TEXT NOT NULL,      -- JSON array
+    usage          TEXT NOT NULL,      -- JSON object: meter to tokens
+    cost           INTEGER NOT NULL,
+    saved          INTEGER NOT NULL,
+    preferred_model TEXT,
+    preferred_cost INTEGER,
+    fingerprint    TEXT NOT NULL,      -- of the prices that were used
+    detail         TEXT NOT NULL,
+    buckets        TEXT NOT NULL,      -- JSON array of the keys that counted it
+    count          INTEGER NOT NULL DEFAULT 1
+) STRICT;
+
+-- One entry a call; a correction of a lost one is the second.
+CREATE UNIQUE INDEX entries_call ON entries (call_id, status = 'correction');
+CREATE INDEX entries_at ON entries (at);
+
+CREATE TABLE buckets (
+    key       TEXT PRIMARY KEY,
+    scope     TEXT NOT NULL,
+    pattern   TEXT NOT NULL,
+    period    TEXT NOT NULL,
+    starts_at INTEGER,
+    resets_at INTEGER,
+    spent     INTEGER NOT NULL,
+    held      INTEGER NOT NULL DEFAULT 0,
+    holds     INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE holds (
+    call_id     TEXT PRIMARY KEY,
+    amount      INTEGER NOT NULL,
+    lease_until INTEGER NOT NULL,
+    owner       TEXT NOT NULL,
+    buckets     TEXT NOT NULL,          -- JSON array of keys
+    at          INTEGER NOT NULL,
+    model       TEXT NOT NULL,
+    requested   TEXT NOT NULL,
+    provider    TEXT NOT NULL,
+    run         TEXT NOT NULL,
+    labels      TEXT NOT NULL,
+    tags        TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holds_lease ON holds (lease_until);
+
+-- Sums kept while writing, so that a report does not read the entries: by half hour of UTC for what
+-- has few values, by day of the ledger's time zone for users and sessions.
+CREATE TABLE totals (
+    slot              INTEGER NOT NULL,
+    model             TEXT NOT NULL,
+    provider          TEXT NOT NULL,
+    feature           TEXT NOT NULL,
+    team              TEXT NOT NULL,
+    project           TEXT NOT NULL,
+    status            TEXT NOT NULL,
+    calls             INTEGER NOT NULL,
+    cost              INTEGER NOT NULL,
+    saved             INTEGER NOT NULL,
+    fallback_saved    INTEGER NOT NULL,
+    prompt_tokens     INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    inexact           INTEGER NOT NULL,
+    unpriced          INTEGER NOT NULL,
+    PRIMARY KEY (slot, model, provider, feature, team, project, status)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE totals_by_person (
+    slot              INTEGER NOT NULL,
+    user              TEXT NOT NULL,
+    session           TEXT NOT NULL,
+    status            TEXT NOT NULL,
+    calls             INTEGER NOT NULL,
+    cost              INTEGER NOT NULL,
+    saved             INTEGER NOT NULL,
+    fallback_saved    INTEGER NOT NULL,
+    prompt_tokens     INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    inexact           INTEGER NOT NULL,
+    unpriced          INTEGER NOT NULL,
+    PRIMARY KEY (slot, user, session, status)
+) STRICT, WITHOUT ROWID;
+
+-- The same columns for groupings that no table keeps, at the price of reading the entries.
+CREATE VIEW totals_by_scan AS SELECT
+    at - at % 1800000000 AS slot,
+    model, provider,
+    coalesce(json_extract(labels, '$.feature'), '') AS feature,
+    coalesce(json_extract(labels, '$.team'), '') AS team,
+    coalesce(json_extract(labels, '$.project'), '') AS project,
+    coalesce(json_extract(labels, '$.user'), '') AS user,
+    coalesce(json_extract(labels, '$.session'), '') AS session,
+    status,
+    count AS calls,
+    cost, saved,
+    CASE WHEN status = 'correction' THEN 0 ELSE coalesce(preferred_cost - cost, 0) END
+        AS fallback_saved,
+    coalesce(json_extract(usage, '$.input'), 0) + coalesce(json_extract(usage, '$.cache_read'), 0)
+        + coalesce(json_extract(usage, '$.cache_write_5m'), 0) + coalesce(json_extract(usage, '$.cache_write_1h'), 0)
+        + coalesce(json_extract(usage, '$.audio_in'), 0) AS prompt_tokens,
+    coalesce(json_extract(usage, '$.output'), 0) + coalesce(json_extract(usage, '$.reasoning'), 0)
+        + coalesce(json_extract(usage, '$.audio_out'), 0) AS completion_tokens,
+    trust IN ('estimated', 'inconsistent') AS inexact,
+    trust = 'unpriced' AS unpriced
+FROM entries;
