@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from llmcost_plugins.pricing.maps import kept, pack
+from llmcost_plugins.pricing.layouts import kept, pack
 from llmcost_plugins.pricing.sources import numbers
 
 TARGET = Path(__file__).parent.parent / "llmcost_plugins" / "pricing" / "data" / "prices.json.gz"

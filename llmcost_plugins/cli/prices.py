@@ -31,11 +31,12 @@ from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.pricing import Catalog, Prices, Resolution
 from llmcost_plugins.pricing.comparing import compiled, differences
-from llmcost_plugins.pricing.entries import compile_prices, main_provider
+from llmcost_plugins.pricing.entries import compile_prices
 from llmcost_plugins.pricing.fetching import Told, fetch
 from llmcost_plugins.pricing.loading import newest_prices
 from llmcost_plugins.pricing.maps import PriceMap
-from llmcost_plugins.pricing.near import hint
+from llmcost_plugins.pricing.near import did_you_mean, hint, near_names
+from llmcost_plugins.pricing.providers import owner, provider_of
 from llmcost_plugins.pricing.sources import (
     Source,
     fetched_map,
@@ -71,8 +72,9 @@ def show(model: str, provider: str | None, form: str) -> int:
     catalog = _catalog(Settings.from_env())
     found = catalog.resolve(model, provider)
     if found.prices is None:
-        meant = "" if model in catalog.models else hint(model, catalog.models)
-        click.echo(f"no price is known for {model!r}: {found.reason}{meant}", err=True)
+        meant = () if model in catalog.models else found.candidates or _near(model, catalog)
+        why = f"{found.reason}{did_you_mean(meant)}"
+        click.echo(f"no price is known for {model!r}: {why}", err=True)
         return _FOUND
     view = _view(found, found.prices, catalog)
     if form == Format.JSON:
@@ -90,8 +92,8 @@ def show(model: str, provider: str | None, form: str) -> int:
 def list_(provider: str | None, search: str, every: bool, form: str) -> int:
     """List the models of the price map."""
     catalog = _catalog(Settings.from_env())
-    wanted = None if provider is None else main_provider(provider)
-    known = PriceMap.of(catalog.models).providers()
+    wanted = provider_of(provider) or provider
+    known = {owner(label) for label in PriceMap.of(catalog.models).labels()}
     if wanted is not None and wanted not in known:
         msg = f"the price map has no provider {provider!r}{hint(wanted, known)}"
         raise ConfigurationError(msg)
@@ -175,14 +177,18 @@ def _catalog(settings: Settings) -> Catalog:
     return Catalog.load(fetched=settings.fetched_prices, own=settings.prices)
 
 
+def _near(model: str, catalog: Catalog) -> tuple[str, ...]:
+    return tuple(near_names(model, catalog.models))
+
+
 def _view(found: Resolution, prices: Prices, catalog: Catalog) -> View:
     entry = catalog.models.get(found.model, {})
     return View(
         name=found.name,
         provider=found.provider,
         match=found.match.value,
-        rule=getattr(found, "rule", ""),
-        candidates=getattr(found, "candidates", ()),
+        rule=found.rule,
+        candidates=found.candidates,
         alias_of=str(entry.get("alias_of", "")),
         prices=prices,
         now=utc_now(),
@@ -195,7 +201,7 @@ def _listed(catalog: Catalog, search: str) -> Iterator[Listed]:
     for name in sorted(catalog.models):
         if search in name.casefold():
             entry = catalog.models[name]
-            provider = main_provider(str(entry.get("litellm_provider", "")))
+            provider = owner(str(entry.get("litellm_provider", "")))
             mode, found = str(entry.get("mode", "")), compile_prices(name, entry)
             if isinstance(found, Prices):
                 yield Listed(name, provider, mode, found)

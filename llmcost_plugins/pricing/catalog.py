@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from llmcost_plugins.pricing.layouts import RawPrices
 from llmcost_plugins.pricing.loading import prices_in_force
-from llmcost_plugins.pricing.maps import RawPrices
 from llmcost_plugins.pricing.resolution import Resolution
 from llmcost_plugins.pricing.sources import Origin, Source
 

@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Final
 
 from llmcost_plugins.pricing.entries import compile_prices
+from llmcost_plugins.pricing.layouts import RawPrices
 from llmcost_plugins.pricing.listing import (
     multiplier_place,
     multipliers,
     unit_of,
     unit_prices,
 )
-from llmcost_plugins.pricing.maps import RawPrices
 from llmcost_plugins.pricing.rates import Prices
 
 JUMP: Final = 3

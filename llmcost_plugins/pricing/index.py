@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from llmcost_plugins.pricing.entries import compile_prices, local_prices
-from llmcost_plugins.pricing.maps import RawPrices
+from llmcost_plugins.pricing.layouts import RawPrices
+from llmcost_plugins.pricing.maps import PriceMap
 from llmcost_plugins.pricing.providers import owner, prefix_of
 from llmcost_plugins.pricing.rates import Prices
 
@@ -123,8 +124,7 @@ class KeyIndex:
     @cached_property
     def providers(self) -> frozenset[str]:
         """The main names of all providers of the map."""
-        labels = {str(entry.get("litellm_provider", "")) for entry in self._models.values()}
-        return frozenset(map(owner, labels))
+        return frozenset(map(owner, PriceMap.of(self._models).labels()))
 
     def _compile(self, key: str) -> Prices | str:
         entry = self._models[key]

@@ -5,8 +5,9 @@ from datetime import datetime
 from decimal import Context, Decimal
 from typing import Any, Final
 
-from llmcost_plugins.pricing.entries import compile_prices, main_provider
-from llmcost_plugins.pricing.maps import ALIAS_OF, PriceMap, multiplied
+from llmcost_plugins.pricing.entries import compile_prices
+from llmcost_plugins.pricing.layouts import ALIAS_OF
+from llmcost_plugins.pricing.maps import PriceMap, multiplied
 from llmcost_plugins.pricing.near import hint
 from llmcost_plugins.pricing.own_entries import OwnEntry, Place
 
@@ -20,7 +21,7 @@ class Merging:
 
     Args:
         models: the price map.
-        factors: what the prices of a provider's models are multiplied with, by its main name.
+        factors: what prices are multiplied with, by the ``litellm_provider`` of their entry.
     """
 
     def __init__(self, models: PriceMap, factors: Mapping[str, Decimal]) -> None:
@@ -78,7 +79,7 @@ class Merging:
             place.refuse_all(f"its entry states no price, and {reason}", good)
 
     def _discounted(self, entry: Entry) -> Entry:
-        factor = self._factors.get(main_provider(str(entry.get("litellm_provider", ""))))
+        factor = self._factors.get(str(entry.get("litellm_provider", "")))
         return entry if factor is None else multiplied(entry, factor)
 
 

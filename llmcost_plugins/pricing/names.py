@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from llmcost_plugins.pricing.entries import LOCAL_PROVIDERS, local_prices
 from llmcost_plugins.pricing.index import KeyIndex
-from llmcost_plugins.pricing.maps import RawPrices
+from llmcost_plugins.pricing.layouts import RawPrices
 from llmcost_plugins.pricing.providers import owner, provider_of
 from llmcost_plugins.pricing.resolution import NOBODY, Match, Resolution
 from llmcost_plugins.pricing.search import Hit, Notes, PriceSearch

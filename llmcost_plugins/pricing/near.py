@@ -1,6 +1,6 @@
 """Names that may have been meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -27,5 +27,9 @@ def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 def hint(name: str, known: Iterable[str], count: int = 3) -> str:
     """Say which names may have been meant, to be added to a message; empty when none."""
-    meant = near_names(name, known, count)
-    return f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+    return did_you_mean(near_names(name, known, count))
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Offer names at the end of a message; empty when there are none."""
+    return f"; did you mean {' or '.join(map(repr, names))}?" if names else ""

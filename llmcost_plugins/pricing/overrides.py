@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from llmcost_plugins.errors import ConfigurationError
-from llmcost_plugins.pricing.entries import main_provider
-from llmcost_plugins.pricing.maps import ALIAS_OF, PriceMap
+from llmcost_plugins.pricing.entries import LOCAL_PROVIDERS
+from llmcost_plugins.pricing.layouts import ALIAS_OF
+from llmcost_plugins.pricing.maps import PriceMap
 from llmcost_plugins.pricing.merging import Merging, not_there, rest_of
 from llmcost_plugins.pricing.near import hint
 from llmcost_plugins.pricing.own_entries import OwnEntry, Place, read_entry
+from llmcost_plugins.pricing.providers import owner, provider_of
 from llmcost_plugins.pricing.sources import Origin, Source, combined, digest
 
 _EVERY_MODEL: Final = "/*"
@@ -86,7 +88,7 @@ def apply_overrides(own: Overrides, source: Source) -> Source:
         if name not in models and name != spelled:
             place.refuse_all("the price map spells it otherwise", f'["{spelled}"]')
         alias = aliases.get(name)
-        entries[name] = {ALIAS_OF: alias} if alias else merging.entry(versions, place)
+        entries[name] = {ALIAS_OF: alias} if alias else _priced(merging, versions, place)
     origin = Origin(f"own prices in {str(own.path)!r}", "", "", own.fingerprint)
     return replace(
         source,
@@ -96,6 +98,20 @@ def apply_overrides(own: Overrides, source: Source) -> Source:
         aliases=aliases,
         origins=(*source.origins, origin),
     )
+
+
+def _priced(merging: Merging, versions: tuple[OwnEntry, ...], place: Place) -> Mapping[str, Any]:
+    entry = merging.entry(versions, place)
+    prefix, slash, _ = place.model.partition("/")
+    for provider in (owner(str(entry["litellm_provider"])), provider_of(prefix) if slash else None):
+        if provider in LOCAL_PROVIDERS:
+            # Resolution knows such models by their provider, and asks no map.
+            why = (
+                f"what {provider!r} serves runs on your own machine and costs nothing; to count a "
+                f"price for it, make the name an alias of a model of yours that has one"
+            )
+            place.refuse_all(why, 'alias = "my-machine/llama3"')
+    return entry
 
 
 def _content(path: Path) -> bytes:
@@ -189,15 +205,17 @@ def _followed(name: str, direct: Mapping[str, str], own: Overrides, models: Pric
 
 
 def _factors(own: Overrides, models: PriceMap) -> dict[str, Decimal]:
-    """Return what the prices of each provider are multiplied with, by its main name."""
+    """Return what prices are multiplied with, by the ``litellm_provider`` of their entry."""
+    labels: dict[str, list[str]] = {}
+    for label in models.labels() if own.providers else ():
+        labels.setdefault(owner(label), []).append(label)
     found: dict[str, Decimal] = {}
-    known = models.providers() if own.providers else set()
-    for label, discount in own.providers.items():
-        place, provider = Place(own.path, f"{label}{_EVERY_MODEL}"), main_provider(label)
-        if provider not in known:
-            why = f"the price map has no such provider{hint(label, known)}"
-            place.refuse_all(why)
-        if provider in found:
-            place.refuse_all(f"the provider {provider!r} is there twice")
-        found[provider] = rest_of(discount)
+    for name, discount in own.providers.items():
+        place, provider = Place(own.path, f"{name}{_EVERY_MODEL}"), provider_of(name) or name
+        if provider not in labels:
+            place.refuse_all(f"the price map has no such provider{hint(name, labels)}")
+        for label in labels[provider]:
+            if label in found:
+                place.refuse_all(f"the provider {provider!r} is there twice")
+            found[label] = rest_of(discount)
     return found

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.pricing import own_values as check
 from llmcost_plugins.pricing.keys import parse_key
-from llmcost_plugins.pricing.maps import FLAGS, SEARCH_PRICES, is_price, multiplied
+from llmcost_plugins.pricing.layouts import FLAGS
+from llmcost_plugins.pricing.maps import SEARCH_PRICES, is_price, multiplied
 from llmcost_plugins.pricing.near import hint
 from llmcost_plugins.usage import CACHE_METERS, METERS
 

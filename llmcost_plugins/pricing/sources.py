@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from llmcost_plugins.errors import ConfigurationError
-from llmcost_plugins.pricing.maps import PriceMap, RawPrices, kept, unpack
+from llmcost_plugins.pricing.layouts import RawPrices, kept, unpack
+from llmcost_plugins.pricing.maps import PriceMap
 
 _MAP_NAME: Final = "model_prices_and_context_window_backup.json"
 _SNAPSHOT: Final = "prices.json.gz"

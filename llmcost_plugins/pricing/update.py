@@ -14,8 +14,9 @@ from typing import Any, Final
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.pricing.comparing import JUMP, Change, compiled, differences
 from llmcost_plugins.pricing.entries import mistake_in
+from llmcost_plugins.pricing.layouts import RawPrices, kept, pack
 from llmcost_plugins.pricing.loading import litellm_at_hand
-from llmcost_plugins.pricing.maps import PriceMap, RawPrices, kept, pack
+from llmcost_plugins.pricing.maps import PriceMap
 from llmcost_plugins.pricing.sources import Source
 
 DEFAULT_URL: Final = (

@@ -194,6 +194,8 @@ def test_show_has_the_users_own_prices_by_the_time_they_hold(prices: Run) -> Non
         (("gtp-4o-mini",), "no price is known for 'gtp-4o-mini'"),
         (("gtp-4o-mini",), "did you mean 'gpt-4o-mini'"),
         (("snowflake/llama3-8b",), "the price map has no price for it\n"),
+        (("llama-3.1-8b-instruct",), "hosts ask different prices for it"),
+        (("llama-3.1-8b-instruct",), "did you mean "),
     ],
 )
 def test_show_of_a_model_without_a_price_is_a_finding(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.pricing import Catalog, Prices
+from llmcost_plugins.pricing.layouts import pack, unpack
 from llmcost_plugins.pricing.listing import hours, multipliers, unit_prices
-from llmcost_plugins.pricing.maps import PriceMap, pack, unpack
+from llmcost_plugins.pricing.maps import PriceMap
 from llmcost_plugins.pricing.overrides import apply_overrides, read_overrides
 from llmcost_plugins.pricing.sources import Source, packaged_snapshot
 from llmcost_plugins.pricing.update import examine

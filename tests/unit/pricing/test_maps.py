@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from llmcost_plugins.pricing.entries import compile_prices
-from llmcost_plugins.pricing.maps import PriceMap, kept, multiplied, pack, unpack
+from llmcost_plugins.pricing.layouts import kept, pack, unpack
+from llmcost_plugins.pricing.maps import PriceMap, multiplied
 
 CHAT = {
     "litellm_provider": "openai",
@@ -23,7 +24,20 @@ def packed_map(models: dict[str, Any]) -> PriceMap:
 
 @pytest.mark.parametrize(
     "name",
-    ["gpt-4o", "a/b:c@d", "ünïcode", 'quo"te', "back\\slash", 'a":{"b', "ends\\", "new\nline", ""],
+    [
+        "gpt-4o",
+        "a/b:c@d",
+        "ünïcode",
+        'quo"te',
+        "back\\slash",
+        'a":{"b',
+        "ends\\",
+        "new\nline",
+        "",
+        ":",
+        ":{",
+        '"',
+    ],
 )
 def test_every_name_and_entry_comes_back_from_a_pack(name: str) -> None:
     models: dict[str, Any] = {
@@ -158,11 +172,10 @@ def test_models_that_a_newer_map_lacks_keep_their_price_and_count_as_retired() -
     assert sorted(older.current()) == ["both", "gone"]
 
 
-def test_a_discount_by_provider_holds_for_all_its_labels_but_not_for_final_entries() -> None:
+def test_a_discount_holds_for_entries_of_its_label_unless_they_are_final() -> None:
     models = PriceMap(
         {
             "plain": CHAT,
-            "label": CHAT | {"litellm_provider": "text-completion-openai"},
             "other": CHAT | {"litellm_provider": "azure"},
             "alias": {"alias_of": "plain"},
             "own": CHAT | {"is_final": True},
@@ -171,7 +184,6 @@ def test_a_discount_by_provider_holds_for_all_its_labels_but_not_for_final_entri
     prices = {name: entry["input_cost_per_token"] for name, entry in models.items()}
     assert prices == {
         "plain": Decimal("0.0000018"),
-        "label": Decimal("0.0000018"),
         "other": 2e-06,
         "alias": Decimal("0.0000018"),
         "own": 2e-06,
@@ -202,14 +214,14 @@ def test_all_prices_of_an_entry_are_multiplied_and_nothing_else() -> None:
     }
 
 
-def test_providers_are_known_by_their_main_names() -> None:
+def test_all_labels_are_found_without_parsing() -> None:
     models: dict[str, Any] = {
         "a": CHAT,
         "b": CHAT | {"litellm_provider": "vertex_ai-anthropic_models"},
         "c": {"mode": "chat"},
     }
-    assert packed_map(models).providers() == {"openai", "vertex_ai"}
-    assert PriceMap(models).providers() == {"openai", "vertex_ai"}
+    labels = {"openai", "vertex_ai-anthropic_models", ""}
+    assert packed_map(models).labels() == PriceMap(models).labels() == labels
 
 
 def test_a_price_map_is_a_mapping() -> None:

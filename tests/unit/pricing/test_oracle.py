@@ -19,7 +19,7 @@ import pytest
 from llmcost_plugins.money import FINE_PER_USD
 from llmcost_plugins.pricing import Prices, cost_of
 from llmcost_plugins.pricing.entries import compile_prices
-from llmcost_plugins.pricing.maps import NOT_MODELS
+from llmcost_plugins.pricing.layouts import NOT_MODELS
 from llmcost_plugins.pricing.sources import installed_map
 from llmcost_plugins.usage import Usage
 from tests.unit.pricing.shapes import OFF_PEAK, PEAK, PROMPTS, PROVIDERS, SHAPES

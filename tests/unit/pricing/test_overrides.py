@@ -246,6 +246,25 @@ def test_a_discount_for_a_provider_spares_models_whose_price_is_stated(tmp_path:
     }
 
 
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "gpt-4.1"),
+        ("openai", "gpt-3.5-turbo-instruct"),  # labelled text-completion-openai
+        ("OpenAI", "gpt-4.1"),
+        ("amazon_bedrock", "us.anthropic.claude-opus-4-8"),
+        ("google_vertexai", "vertex_ai/claude-opus-4-8"),
+        ("together", "together_ai/openai/gpt-oss-120b"),
+    ],
+)
+def test_a_provider_can_be_named_as_frameworks_do(
+    tmp_path: Path, provider: str, model: str
+) -> None:
+    listed = prices(Catalog(SNAPSHOT), model)
+    found = prices(loaded(tmp_path, f'"{provider}/*" = {{discount = 0.5}}'), model)
+    assert found.rates["input", 0, ""] * 2 == listed.rates["input", 0, ""]
+
+
 # ---------------------------------------------------------------------- versions
 
 
@@ -348,6 +367,17 @@ def test_an_alias_can_name_a_model_of_the_same_file(tmp_path: Path) -> None:
     both = "{input_cost_per_token = 0.000001, output_cost_per_token = 0.000002}"
     catalog = loaded(tmp_path, f'"a" = {{alias = "house"}}\n"house" = {both}')
     assert prices(catalog, "a").rates["input", 0, ""] == MILLION
+
+
+def test_a_model_on_the_users_machine_is_counted_through_an_alias(tmp_path: Path) -> None:
+    both = "{input_cost_per_token = 0.000001, output_cost_per_token = 0.000002}"
+    text = f'"my-machine/llama3" = {both}\n"ollama/llama3" = {{alias = "my-machine/llama3"}}'
+    catalog = loaded(tmp_path, text)
+    found = catalog.resolve("llama3", "ollama")
+    assert found.model == "my-machine/llama3"
+    assert found.prices is not None
+    assert found.prices.rates["input", 0, ""] == MILLION
+    assert catalog.resolve("llama3:8b", "ollama").prices is not None
 
 
 def test_an_alias_of_the_map_can_have_a_price_of_its_own(tmp_path: Path) -> None:
@@ -510,6 +540,14 @@ def test_a_bad_field_is_refused_with_file_model_field_value_and_remedy(
             "states no price, and the price map says 0",
         ),
         ('"a" = {alias = "b"}\n"b" = {alias = "a"}', "it leads back to itself"),
+        (
+            '"ollama/llama3" = {input_cost_per_token = 0.00001, output_cost_per_token = 0}',
+            "what 'ollama' serves runs on your own machine and costs nothing",
+        ),
+        (
+            '"x" = {litellm_provider = "ollama_chat", mode = "rerank", input_cost_per_query = 0.1}',
+            "what 'ollama_chat' serves runs on your own machine and costs nothing",
+        ),
         ('"openai/*" = {input_cost_per_token = 0}', "can have a discount and nothing else"),
         ('"openai/*" = {discount = 0.1, max_tokens = 1}', "can have a discount and nothing else"),
         ('"openai/*" = {alias = "gpt-4o"}', "can have a discount and nothing else"),

@@ -12,8 +12,8 @@ import pytest
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.pricing import Catalog, Match
 from llmcost_plugins.pricing.catalog import shared_catalog
+from llmcost_plugins.pricing.layouts import pack
 from llmcost_plugins.pricing.loading import litellm_at_hand, newest_prices
-from llmcost_plugins.pricing.maps import pack
 from llmcost_plugins.pricing.sources import fetched_map, load_map, packaged_snapshot
 from llmcost_plugins.pricing.update import Examined, store
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from llmcost_plugins.pricing.maps import PriceMap, unpack
+from llmcost_plugins.pricing.layouts import unpack
+from llmcost_plugins.pricing.maps import PriceMap
 
 SCRIPT = Path(__file__).parents[3] / "tools" / "make_price_snapshot.py"
 Make = Callable[..., tuple[dict[str, Any], dict[str, Any]]]
