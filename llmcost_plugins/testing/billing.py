@@ -88,6 +88,11 @@ class Invoice:
                 raise TimeoutError(msg)
             return list(self._lines)
 
+    def in_flight(self) -> int:
+        """Return how many requests are in flight."""
+        with self._changed:
+            return self._in_flight
+
     def clear(self) -> None:
         """Forget the lines; requests in flight will still be billed."""
         with self._changed:

@@ -79,6 +79,11 @@ class SimulatedProvider:
         return self._invoice.lines()
 
     @property
+    def in_flight(self) -> int:
+        """How many requests have arrived and are not answered yet; `requests` has the others."""
+        return self._invoice.in_flight()
+
+    @property
     def billed_nano(self) -> int:
         """The invoice in 1e-9 USD: each request rounded half-even, then summed."""
         return sum(line.cost_nano for line in self._invoice.lines())

@@ -159,9 +159,9 @@ async def test_a_cancelled_call_is_recorded_although_langchain_reports_no_end(
     make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
 ) -> None:
     tracker = make_tracker("global=1/day")
-    provider.behave("*", Behavior(delay=0.5))
+    provider.behave("*", Behavior(delay=30))
     call = asyncio.create_task(two(make_model, tracker).ainvoke("hello"))
-    while not provider.requests:  # noqa: ASYNC110 - the provider lives in threads
+    while not provider.in_flight:  # noqa: ASYNC110 - the provider lives in threads
         await asyncio.sleep(0.005)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
