@@ -25,7 +25,7 @@ INDEX_URL := https?://[^ ]*(pypi|pythonhosted|artifactory|/simple(/|["' ]|$$))|-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check check-index-urls bench build constraints clean
+.PHONY: help demo test check check-index-urls chaos bench build constraints clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
@@ -49,6 +49,9 @@ check-index-urls:
 	@! git rev-parse --is-inside-work-tree >/dev/null 2>&1 || \
 		! git --no-pager grep -nIE --untracked -e '$(subst ','\'',$(INDEX_URL))' -- . || \
 		{ echo 'error: these lines name a package index; the choice belongs to the user' >&2; exit 1; }
+
+chaos: $(VENV)/.dev-ready ## Run the long form of the tests with several processes, and kill 200 of them
+	@$(BIN)/python -m pytest tests/processes --long -s $(PYTEST_ARGS)
 
 # Benchmarks are files bench_*.py with test functions; their name keeps them out of `make test`.
 bench: $(VENV)/.dev-ready ## Run the benchmarks and print what they measured

@@ -16,7 +16,9 @@ def main() -> None:
     """Ask until the budget of half a cent refuses."""
     with tempfile.TemporaryDirectory() as folder, SimulatedProvider() as provider:
         tracker = CostTracker(
-            open_ledger(f"sqlite:///{folder}/ledger.db"), [Budget("global", "0.005", "day")]
+            open_ledger(f"sqlite:///{folder}/ledger.db"),
+            [Budget("global", "0.005", "day")],
+            sinks=[print],  # told at 80 % and 90 % of a budget, once for all processes
         )
         models = [
             ChatOpenAI(

@@ -13,24 +13,43 @@ The grammar of a scope::
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from llmcost_plugins.errors import ConfigurationError, describe_choices
-from llmcost_plugins.labels import Labels
-from llmcost_plugins.money import nano_to_usd, usd_string, usd_to_nano
+from llmcost_plugins.labels import Labels, make_labels
+from llmcost_plugins.money import NANO_PER_USD, nano_to_usd, usd_string, usd_to_nano
 from llmcost_plugins.periods import Period, Window, window
 
 ANY: Final = "*"
 _BUCKETS_KEPT: Final = 4096
-_EXAMPLE: Final = "'team:alpha=200/month; user:*=2/day:raise; run=0.50'"
+_EXAMPLE: Final = "'team:alpha=200/month; user:*=500 requests/day:raise; run=0.50'"
+WARN_AT: Final = (Decimal("0.8"), Decimal("0.9"))
+"""The parts of a limit at which somebody is told, unless a budget says otherwise."""
+_AMOUNT: Final = re.compile(
+    r"(?P<number>[^a-zA-Z\s]+)\s*(?P<factor>[kKMG]?)\s*(?P<unit>tokens|requests)?"
+)
+_FACTORS: Final = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
+_LARGEST: Final = 2**62
+_NO_LABELS: Final = frozenset({"global", "run", "block", "tags"})
 
 
 _E = TypeVar("_E", bound=StrEnum)
+
+
+class Unit(StrEnum):
+    """What a budget counts."""
+
+    USD = "usd"
+    """Money; counted in nano-dollars."""
+    TOKENS = "tokens"
+    """Tokens of prompts and answers."""
+    REQUESTS = "requests"
+    """Calls that were sent to a provider."""
 
 
 class Action(StrEnum):
@@ -61,15 +80,36 @@ class Subject:
     run: str
 
 
+class BudgetKey(NamedTuple):
+    """What tells one budget from another: no two may cover the same.
+
+    Attributes:
+        scope: the scope, its parts in order of their keys.
+        per: the period.
+        unit: what is counted.
+    """
+
+    scope: str
+    per: Period
+    unit: Unit
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A limit on what the calls of a scope may cost in a period.
 
     Args:
         scope: what it covers, see the grammar in the module's docstring.
-        limit: USD, at least zero. Decimal, string or int; a float is refused, 0.1 has no exact one.
+        limit: USD, tokens or requests, at least zero. Decimal, string or int; a float is refused,
+            0.1 has no exact one. A string may name its unit: ``2M tokens``, ``500 requests``.
         per: the period; ``total`` never resets. A ``run`` scope is always per run.
         on_exceed: what happens to a call that does not fit.
+        unit: what *limit* counts, where it does not say so itself.
+        warn_at: parts of the limit, between 0 and 1, at which somebody is told, once a period.
+        degrade_at: the part of the limit from which routers prefer their cheaper models.
+
+    Attributes:
+        stated_action: whether *on_exceed* was given.
 
     Raises:
         ConfigurationError: a value cannot be used; the message names it.
@@ -79,18 +119,27 @@ class Budget:
     limit: Decimal
     per: Period = Period.TOTAL
     on_exceed: Action = Action.FALLBACK
+    unit: Unit = Unit.USD
+    warn_at: tuple[Decimal, ...] = WARN_AT
+    degrade_at: Decimal | None = None
+    stated_action: bool = field(default=False, repr=False, compare=False)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only facts with defaults
         self,
         scope: str,
         limit: Decimal | str | int,
         per: Period | str = Period.TOTAL,
-        on_exceed: Action | str = Action.FALLBACK,
+        on_exceed: Action | str | None = None,
+        *,
+        unit: Unit | str | None = None,
+        warn_at: Iterable[Decimal | str | float] = WARN_AT,
+        degrade_at: Decimal | str | float | None = None,
     ) -> None:
         parts = _parse_scope(scope)
-        nano = _parse_limit(limit, scope)
+        counted, count = _parse_limit(limit, unit, scope)
         period = _parse_choice(Period, per, f"the period of the budget {scope!r}")
-        action = _parse_choice(Action, on_exceed, f"the action of the budget {scope!r}")
+        named = Action.FALLBACK if on_exceed is None else on_exceed
+        action = _parse_choice(Action, named, f"the action of the budget {scope!r}")
         if ("run", "") in parts and period is not Period.TOTAL:
             msg = (
                 f"budget {scope!r} per {period.value!r}: a run has no calendar; write it without a "
@@ -98,16 +147,42 @@ class Budget:
             )
             raise ConfigurationError(msg)
         _set(self, scope="+".join(_write_part(key, value) for key, value in parts))
-        _set(self, limit=Decimal(usd_string(nano)), per=period, on_exceed=action)
+        shown = Decimal(usd_string(count)) if counted is Unit.USD else Decimal(count)
+        _set(self, limit=shown, per=period, on_exceed=action, unit=counted)
+        shares = {_parse_share(share, f"warn_at of the budget {scope!r}") for share in warn_at}
+        _set(self, warn_at=tuple(sorted(shares)))
+        what = f"degrade_at of the budget {scope!r}"
+        _set(self, degrade_at=None if degrade_at is None else _parse_share(degrade_at, what))
+        _set(self, stated_action=on_exceed is not None)
+
+    def with_defaults(self, on_exceed: Action, degrade_at: Decimal | None) -> "Budget":
+        """Return this budget with what it does not say itself."""
+        return Budget(
+            self.scope,
+            self.limit if self.unit is Unit.USD else int(self.limit),
+            self.per,
+            self.on_exceed if self.stated_action else on_exceed,
+            unit=self.unit,
+            warn_at=self.warn_at,
+            degrade_at=degrade_at if self.degrade_at is None else self.degrade_at,
+        )
 
     @property
-    def limit_nano(self) -> int:
-        """The limit in nano-dollars."""
-        return usd_to_nano(self.limit)
+    def key(self) -> BudgetKey:
+        """What tells this budget from others."""
+        parts = sorted(_parse_scope(self.scope))
+        scope = "+".join(_write_part(key, value) for key, value in parts)
+        return BudgetKey(scope, self.per, self.unit)
+
+    @property
+    def limit_count(self) -> int:
+        """The limit as the ledger counts it: nano-dollars, tokens or requests."""
+        return usd_to_nano(self.limit) if self.unit is Unit.USD else int(self.limit)
 
     def __str__(self) -> str:
         per = "" if self.per is Period.TOTAL else f"/{self.per}"
-        return f"{self.scope}={self.limit:f}{per}:{self.on_exceed}"
+        unit = "" if self.unit is Unit.USD else f" {self.unit}"
+        return f"{self.scope}={self.limit:f}{unit}{per}:{self.on_exceed}"
 
 
 def _set(budget: Budget, **values: object) -> None:
@@ -122,11 +197,12 @@ class Bucket:
     Attributes:
         key: its identity in the ledger.
         scope: the scope with its value, e.g. ``user:u1``.
-        limit: nano-dollars.
+        limit: nano-dollars, tokens or requests.
         starts_at: the start of the period in UTC; `None` when it covers all time.
         resets_at: its end, likewise.
         match: what an entry must have to belong here, e.g. ``{"user": "u1"}``.
         budget: the budget it comes from.
+        unit: what it counts.
     """
 
     key: str
@@ -136,6 +212,39 @@ class Bucket:
     resets_at: datetime | None
     match: Mapping[str, str]
     budget: Budget
+    unit: Unit = Unit.USD
+
+    def softened(self) -> "Bucket":
+        """Return the same bucket with a budget that only warns."""
+        return replace(self, budget=_softened(self.budget))
+
+
+@lru_cache(maxsize=1024)
+def _softened(budget: Budget) -> Budget:
+    return Budget(
+        budget.scope,
+        budget.limit if budget.unit is Unit.USD else int(budget.limit),
+        budget.per,
+        Action.WARN,
+        unit=budget.unit,
+        warn_at=budget.warn_at,
+    )
+
+
+def parse_subject(scope: str) -> Subject:
+    """Read who makes a call from the parts of a scope, e.g. ``user:u1+model:gpt-4o``.
+
+    Raises:
+        ConfigurationError: the scope cannot be read, or a value is ``*``.
+    """
+    parts = dict(_parse_scope(scope))
+    if ANY in parts.values():
+        msg = f"{scope!r} names everyone; name one value, such as 'user:u1'"
+        raise ConfigurationError(msg)
+    model, provider = parts.pop("model", ""), parts.pop("provider", "")
+    run = parts.pop("run", "")
+    labels = {key: value for key, value in parts.items() if value}
+    return Subject(model, provider, make_labels(labels), run)
 
 
 class BudgetBook:
@@ -151,22 +260,26 @@ class BudgetBook:
         self._parsed = [(budget, _parse_scope(budget.scope)) for budget in self.budgets]
         self._windows: dict[Period, Window] = {}
         self._known: dict[str, Bucket] = {}
-        seen: set[tuple[frozenset[tuple[str, str]], Period]] = set()
-        for budget, parts in self._parsed:
-            covered = frozenset(parts), budget.per
-            if covered in seen:
+        seen: set[BudgetKey] = set()
+        for budget in self.budgets:
+            if budget.key in seen:
                 msg = (
-                    f"two budgets cover the scope {budget.scope!r} per {budget.per.value}; keep "
-                    f"one of them"
+                    f"two budgets cover the scope {budget.scope!r} per {budget.per.value} in "
+                    f"{budget.unit}; keep one of them"
                 )
                 raise ConfigurationError(msg)
-            seen.add(covered)
+            seen.add(budget.key)
 
     @property
     def label_keys(self) -> frozenset[str]:
         """The label keys that some budget looks at."""
         keys = {key for _, parts in self._parsed for key, _ in parts}
-        return frozenset(keys - {"global", "run", "model", "provider"})
+        return frozenset(keys - {"global", "run", "block", "model", "provider"})
+
+    @property
+    def degrades(self) -> bool:
+        """Whether some budget makes routers prefer cheaper models before its limit is reached."""
+        return any(budget.degrade_at is not None for budget in self.budgets)
 
     def buckets(self, subject: Subject, at: datetime) -> list[Bucket]:
         """Return the bucket of every budget that covers a call made at the instant *at*."""
@@ -180,18 +293,20 @@ class BudgetBook:
     def _bucket(self, budget: Budget, match: dict[str, str], at: datetime) -> Bucket:
         span = self._window(budget.per, at)
         begins = span.start.isoformat() if span.start else ""
-        key = _join_key((budget.scope, budget.per, begins, *match.values()))
+        unit = () if budget.unit is Unit.USD else (budget.unit,)
+        key = _join_key((budget.scope, budget.per, begins, *match.values(), *unit))
         known = self._known.get(key)
         if known is not None:
             return known
         bucket = Bucket(
             key=key,
             scope="+".join(_write_part(*part) for part in match.items()) or budget.scope,
-            limit=budget.limit_nano,
+            limit=budget.limit_count,
             starts_at=span.start,
             resets_at=span.end,
             match=match,
             budget=budget,
+            unit=budget.unit,
         )
         if len(self._known) >= _BUCKETS_KEPT:
             self._known.clear()
@@ -207,7 +322,7 @@ class BudgetBook:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStatus:
-    """How a bucket stands. Money in USD.
+    """How a bucket stands. Amounts are USD, tokens or requests, see *unit*.
 
     Attributes:
         scope: the scope with its value.
@@ -217,6 +332,10 @@ class BudgetStatus:
         held: what is set aside for calls in flight.
         holds: how many calls those are.
         resets_at: the end of the period in UTC.
+        unit: what is counted.
+        projected: what will be spent by the end of the period if it goes on as in the period so
+            far; `None` without an end, and in the first hundredth of the period, which tells
+            nothing.
     """
 
     scope: str
@@ -226,6 +345,8 @@ class BudgetStatus:
     held: Decimal
     holds: int
     resets_at: datetime | None
+    unit: Unit = Unit.USD
+    projected: Decimal | None = None
 
     @property
     def left(self) -> Decimal | None:
@@ -233,9 +354,17 @@ class BudgetStatus:
         if self.limit is None:
             return None
         # Not by Decimal's minus, which rounds as the caller's context says.
-        return nano_to_usd(
-            usd_to_nano(self.limit) - usd_to_nano(self.spent) - usd_to_nano(self.held)
-        )
+        limit, spent, held = (self.count(one) for one in (self.limit, self.spent, self.held))
+        return amount_of(limit - spent - held, self.unit)
+
+    def count(self, amount: Decimal) -> int:
+        """Return an amount of this status as the ledger counts it: nano-dollars for USD."""
+        return usd_to_nano(amount) if self.unit is Unit.USD else int(amount)
+
+
+def amount_of(count: int, unit: Unit) -> Decimal:
+    """Return a count of the ledger in USD, tokens or requests."""
+    return nano_to_usd(count) if unit is Unit.USD else Decimal(count)
 
 
 def parse_budgets(text: str, *, where: str = "LLMCOST_BUDGETS") -> tuple[Budget, ...]:
@@ -261,6 +390,9 @@ def read_budgets(text: str) -> tuple[Budget, ...]:
     """Do what `parse_budgets` does; the error does not say where the text comes from."""
     items = (item.strip() for item in re.findall(r'(?:[^;"]|"[^"]*"?)+', text))
     budgets = tuple(_parse_budget(item) for item in items if item)
+    if any(budget.scope == "block" for budget in budgets):
+        msg = "the limit of a block is set in code: with tracker.budget(0.50)"
+        raise ConfigurationError(msg)
     BudgetBook(budgets)  # refuses two of the same scope and period
     return budgets
 
@@ -276,7 +408,7 @@ def _parse_budget(item: str) -> Budget:
         scope.strip(),
         amount.strip(),
         period.strip() if slash else Period.TOTAL,
-        action.strip() if colon else Action.FALLBACK,
+        action.strip() if colon else None,
     )
 
 
@@ -296,12 +428,12 @@ def _parse_scope(scope: str) -> tuple[tuple[str, str], ...]:
 
 
 def _parse_part(part: str, scope: str) -> tuple[str, str]:
-    if part in {"global", "run"}:
+    if part in {"global", "run", "block"}:
         return part, ""
     key, colon, value = (piece.strip() for piece in part.partition(":"))
     quoted = len(value) > 1 and value[0] == value[-1] == '"'
     bare = value[1:-1] if quoted else value
-    if not colon or not bare or not key.isidentifier() or key in {"global", "run", "tags"}:
+    if not colon or not bare or not key.isidentifier() or key in _NO_LABELS:
         msg = f"{part!r} in the scope {scope!r} is not 'global', 'run', 'key:value' or 'key:*'"
         raise ConfigurationError(msg)
     if '"' in bare or not bare.isprintable():
@@ -330,27 +462,69 @@ def _join_key(parts: Iterable[str]) -> str:
     return "|".join([part.replace("\\", "\\\\").replace("|", "\\|") for part in parts])
 
 
-def _parse_limit(limit: Decimal | str | int, scope: str) -> int:
+def _parse_limit(
+    limit: Decimal | str | int, unit: Unit | str | None, scope: str
+) -> tuple[Unit, int]:
+    """Return what is counted, and the limit as the ledger counts it."""
     if isinstance(limit, bool) or not isinstance(limit, Decimal | str | int | float):
         msg = f"the limit {limit!r} of the budget {scope!r} is not an amount in USD such as '12.50'"
         raise ConfigurationError(msg)
     if isinstance(limit, float):
         msg = f"the limit {limit!r} of the budget {scope!r} is a float; write it as '{limit}'"
         raise ConfigurationError(msg)
-    try:
-        nano = usd_to_nano(limit)
-    except ArithmeticError as error:
-        msg = f"the limit of the budget {scope!r}: {error}"
-        raise ConfigurationError(msg) from None
-    if nano < 0:
+    known = None if unit is None else _parse_choice(Unit, unit, f"the unit of the budget {scope!r}")
+    number, factor, named = _split_amount(limit)
+    if named and known not in {None, named}:
+        msg = f"the budget {scope!r} counts {str(limit)!r} and says that its unit is {str(unit)!r}"
+        raise ConfigurationError(msg)
+    counted = named or known or Unit.USD
+    if counted is Unit.USD and factor != 1:
+        msg = f"the limit {limit!r} of the budget {scope!r}: write out an amount of money"
+        raise ConfigurationError(msg)
+    count = _count(number, factor, counted, f"the limit of the budget {scope!r}")
+    if count < 0:
         msg = (
             f"the limit {str(limit)!r} of the budget {scope!r} is negative; use 0 to stop all calls"
         )
         raise ConfigurationError(msg)
-    if nano >= 2**62:
+    if count >= _LARGEST:
         msg = f"the limit {str(limit)!r} of the budget {scope!r} is beyond what the ledger can hold"
         raise ConfigurationError(msg)
-    return nano
+    return counted, count
+
+
+def _split_amount(limit: Decimal | str | int) -> tuple[Decimal | str | int, int, Unit | None]:
+    parsed = _AMOUNT.fullmatch(limit.strip()) if isinstance(limit, str) else None
+    if parsed is None or not (parsed["factor"] or parsed["unit"]):
+        return limit, 1, None
+    unit = Unit(parsed["unit"]) if parsed["unit"] else None
+    return parsed["number"], _FACTORS[parsed["factor"]], unit
+
+
+def _count(number: Decimal | str | int, factor: int, unit: Unit, what: str) -> int:
+    try:
+        nano = usd_to_nano(number)
+    except ArithmeticError as error:
+        msg = f"{what}: {error}"
+        raise ConfigurationError(msg) from None
+    if unit is Unit.USD:
+        return nano
+    count, rest = divmod(nano * factor, NANO_PER_USD)
+    if rest:
+        msg = f"{what} is {str(number)!r} {unit}, which is no whole number"
+        raise ConfigurationError(msg)
+    return count
+
+
+def _parse_share(share: Decimal | str | float, what: str) -> Decimal:
+    try:
+        value = Decimal(repr(share) if isinstance(share, float) else str(share))
+    except ArithmeticError:
+        value = Decimal("NaN")
+    if isinstance(share, bool) or value.is_nan() or not 0 < value <= 1:
+        msg = f"{what} is {share!r}; it must be a part of the limit, such as 0.8"
+        raise ConfigurationError(msg)
+    return value
 
 
 def _parse_choice(kind: type[_E], value: str, what: str) -> _E:

@@ -1,9 +1,12 @@
 """A call from its description, through its hold, to one of its ends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from llmcost_plugins.blocks import Block
+from llmcost_plugins.budgets import Bucket
 from llmcost_plugins.failures import ended_by_caller, may_be_billed
 from llmcost_plugins.guard import Owner, current_owner
 from llmcost_plugins.labels import Labels
@@ -29,6 +32,9 @@ class CallSpec:
         has_alternative: whether a refusal only means that the next candidate is asked; it is then
             not recorded as one.
         may_wait: whether to wait for calls in flight at all.
+        watched: whether a frame of ours ends the call whatever happens, so that its lease may be
+            short and renewed for as long as the process lives.
+        cap_is_ours: whether the output cap was not the caller's, but set by a router.
     """
 
     id: str
@@ -42,6 +48,8 @@ class CallSpec:
     preferred_provider: str | None = None
     has_alternative: bool = False
     may_wait: bool = True
+    watched: bool = False
+    cap_is_ours: bool = False
 
 
 class CallKeeper(Protocol):
@@ -76,6 +84,8 @@ class OpenCall:
 
     __slots__ = (
         "_keeper",
+        "blocks",
+        "buckets",
         "call",
         "estimate",
         "lease_until",
@@ -84,6 +94,7 @@ class OpenCall:
         "prices",
         "settled",
         "spec",
+        "unheld",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - the facts of a call, made in one place
@@ -104,6 +115,14 @@ class OpenCall:
         self.owner: Owner = current_owner()
         self.outcome: Outcome | None = None
         self.settled = False
+        self.buckets: Sequence[Bucket] = ()
+        self.blocks: Sequence[Block] = ()
+        self.unheld = False
+
+    @property
+    def feature(self) -> str:
+        """The label ``feature`` of the call."""
+        return self.call.labels.values.get("feature", "")
 
     @property
     def ended(self) -> bool:

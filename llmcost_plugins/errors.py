@@ -19,9 +19,10 @@ All can be pickled, so that a worker process can hand them to its parent.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Self
 
-from llmcost_plugins.money import format_usd
+from llmcost_plugins.money import format_count, nano_to_usd
 
 
 class LLMCostError(Exception):
@@ -70,7 +71,7 @@ class PriceUnknown(LLMCostError):  # noqa: N818 - see MissingExtra
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a bucket could not take a hold. Money in nano-dollars (1e-9 USD).
+    """Why a bucket could not take a hold. Counts are nano-dollars (1e-9 USD), tokens or requests.
 
     Attributes:
         scope: the budget's scope with its value, e.g. ``user:u1``.
@@ -82,6 +83,7 @@ class Refusal:
         needed: the estimate of the refused call.
         resets_at: when the bucket's period ends; `None` for ``total`` and ``run``.
         may_fall_back: whether a router may answer with a cheaper model instead.
+        unit: what the budget counts: ``usd``, ``tokens`` or ``requests``.
     """
 
     scope: str
@@ -93,6 +95,7 @@ class Refusal:
     needed: int
     resets_at: datetime | None
     may_fall_back: bool
+    unit: str = "usd"
 
     @property
     def only_holds_stand_in_the_way(self) -> bool:
@@ -114,6 +117,44 @@ class BudgetExceeded(LLMCostError):  # noqa: N818 - see MissingExtra
         self.refusal = refusal
         self.model = model
         self.waited = waited
+
+    @property
+    def scope(self) -> str:
+        """The scope of the budget with its value, e.g. ``user:u1``."""
+        return self.refusal.scope
+
+    @property
+    def period(self) -> str:
+        """The period of the budget, e.g. ``day``."""
+        return self.refusal.period
+
+    @property
+    def limit(self) -> Decimal:
+        """The limit, in USD, tokens or requests."""
+        return self._shown(self.refusal.limit)
+
+    @property
+    def spent(self) -> Decimal:
+        """What is spent, in the same unit."""
+        return self._shown(self.refusal.spent)
+
+    @property
+    def held(self) -> Decimal:
+        """What calls in flight hold, in the same unit."""
+        return self._shown(self.refusal.held)
+
+    @property
+    def needed(self) -> Decimal:
+        """The most that this call could have taken, in the same unit."""
+        return self._shown(self.refusal.needed)
+
+    @property
+    def resets_at(self) -> datetime | None:
+        """When the period ends; `None` when it does not."""
+        return self.refusal.resets_at
+
+    def _shown(self, count: int) -> Decimal:
+        return nano_to_usd(count) if self.refusal.unit == "usd" else Decimal(count)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.refusal, self.model), {"waited": self.waited}
@@ -143,14 +184,17 @@ class LedgerUnavailable(LLMCostError):  # noqa: N818 - see MissingExtra
 
 
 def _refusal_text(refusal: Refusal, model: str) -> str:
+    def show(count: int) -> str:
+        return format_count(count, refusal.unit)
+
     left = refusal.limit - refusal.spent - refusal.held
-    state = f"{format_usd(left)} is left of {format_usd(refusal.limit)}"
+    state = f"{show(left)} is left of {show(refusal.limit)}"
     if left < 0:
-        state = f"the limit of {format_usd(refusal.limit)} is overdrawn by {format_usd(-left)}"
-    state += f" ({format_usd(refusal.spent)} spent"
+        state = f"the limit of {show(refusal.limit)} is overdrawn by {show(-left)}"
+    state += f" ({show(refusal.spent)} spent"
     if refusal.holds:
         calls = "call" if refusal.holds == 1 else "calls"
-        state += f", {format_usd(refusal.held)} held by {refusal.holds} {calls} in flight"
+        state += f", {show(refusal.held)} held by {refusal.holds} {calls} in flight"
     resets = (
         f"It resets at {refusal.resets_at.isoformat()}."
         if refusal.resets_at
@@ -158,7 +202,7 @@ def _refusal_text(refusal: Refusal, model: str) -> str:
     )
     return (
         f"budget {refusal.scope!r} per {refusal.period}: this call to {model!r} may cost up to "
-        f"{format_usd(refusal.needed)}, but {state}). "
+        f"{show(refusal.needed)}, but {state}). "
         f"{resets} Lower the call's output cap, use a cheaper model, or raise the limit."
     )
 

@@ -1,7 +1,6 @@
 """Holding money before a call: at once, or after waiting for calls in flight to settle."""
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -10,9 +9,7 @@ from typing import Final
 
 from llmcost_plugins.errors import BudgetExceeded, Refusal
 from llmcost_plugins.ledger import Hold, Ledger
-from llmcost_plugins.money import format_usd
 
-_log: Final = logging.getLogger("llmcost_plugins")
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.05
 
@@ -36,10 +33,17 @@ class Guard:
         ledger: where.
         hold_wait: how long to wait when only the holds of other calls stand in the way. Waiting
             happens between attempts, never inside the ledger.
+        on_warning: called when a hold is granted beyond the limit of a budget that only warns.
     """
 
-    def __init__(self, ledger: Ledger, hold_wait: timedelta) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        hold_wait: timedelta,
+        on_warning: Callable[[Hold, Refusal], None] = lambda _hold, _warning: None,
+    ) -> None:
         self._ledger = ledger
+        self._on_warning = on_warning
         self._hold_wait = hold_wait.total_seconds()
 
     def hold(self, hold: Hold, *, may_wait: Callable[[], bool] = lambda: True) -> None:
@@ -73,7 +77,7 @@ class Guard:
         while True:
             result = self._ledger.hold(hold)
             for warning in result.warnings:
-                _warn(warning, hold.call.requested)
+                self._on_warning(hold, warning)
             refusal = result.refusal
             if refusal is None:
                 return
@@ -93,16 +97,3 @@ def _on_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _warn(warning: Refusal, model: str) -> None:
-    _log.warning(
-        "budget %r per %s is over its limit of %s (spent %s, held %s); the call to %r goes on "
-        "because the budget only warns",
-        warning.scope,
-        warning.period,
-        format_usd(warning.limit),
-        format_usd(warning.spent),
-        format_usd(warning.held + warning.needed),
-        model,
-    )

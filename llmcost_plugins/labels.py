@@ -12,7 +12,7 @@ from llmcost_plugins.errors import ConfigurationError
 STANDARD_LABELS: Final = ("user", "team", "feature", "project", "session")
 """The label keys that reports group by without a scan, and that adapters take from metadata."""
 
-RESERVED_KEYS: Final = frozenset({"global", "run", "model", "provider", "tags"})
+RESERVED_KEYS: Final = frozenset({"global", "run", "block", "model", "provider", "tags"})
 """Words of the scope grammar; a label of that name could not be told from them."""
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})

@@ -111,6 +111,11 @@ def format_usd(nano: int) -> str:
     return f"{sign}${whole:,}.{fraction:0{decimals}d}"
 
 
+def format_count(count: int, unit: str) -> str:
+    """Show what a budget counts: money as `format_usd` does, else a number with its unit."""
+    return format_usd(count) if unit == "usd" else f"{count:,} {unit}"
+
+
 def usd_string(nano: int) -> str:
     """Write nano-dollars as a plain decimal string for JSON and CSV, e.g. ``0.00012``."""
     whole, fraction = divmod(abs(nano), NANO_PER_USD)

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final
 
-from llmcost_plugins.budgets import Budget, BudgetStatus
+from llmcost_plugins.budgets import Budget, BudgetStatus, amount_of
 from llmcost_plugins.errors import ConfigurationError, describe_choices
-from llmcost_plugins.ledger import GROUPS, Ledger, Total
+from llmcost_plugins.ledger import GROUPS, BucketState, Ledger, Total
 from llmcost_plugins.money import nano_to_usd
 from llmcost_plugins.periods import window
 
 REPORT_GROUPS: Final = ("day", *(group for group in GROUPS if group != "slot"))
 """What a report can be grouped by."""
+
+
+_TOO_EARLY: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +103,27 @@ def budget_statuses(
     A budget that no call has touched yet is shown once, with nothing spent. Of the runs only those
     with calls in flight are shown: nothing tells when a run is over.
     """
-    limits = {(budget.scope, budget.per): budget for budget in budgets}
+    limits = {(budget.scope, budget.per, budget.unit): budget for budget in budgets}
     found = []
     touched = set()
     # A question does not make a ledger where there is none.
     for state in ledger.statuses(now) if ledger.exists() else ():
         if state.pattern == "run" and not state.holds:
             continue
-        budget = limits.get((state.pattern, state.period))
-        touched.add((state.pattern, state.period))
+        covers = (state.pattern, state.period, state.unit)
+        budget = limits.get(covers)
+        touched.add(covers)
         found.append(
             BudgetStatus(
                 scope=state.scope,
                 per=state.period,
                 limit=budget.limit if budget else None,
-                spent=nano_to_usd(state.spent),
-                held=nano_to_usd(state.held),
+                spent=amount_of(state.spent, state.unit),
+                held=amount_of(state.held, state.unit),
                 holds=state.holds,
                 resets_at=state.resets_at,
+                unit=state.unit,
+                projected=_projected(state, now, zone),
             )
         )
     nothing = Decimal(0)
@@ -125,9 +131,30 @@ def budget_statuses(
         if key not in touched:
             resets = window(budget.per, now, zone).end
             found.append(
-                BudgetStatus(budget.scope, budget.per, budget.limit, nothing, nothing, 0, resets)
+                BudgetStatus(
+                    budget.scope,
+                    budget.per,
+                    budget.limit,
+                    nothing,
+                    nothing,
+                    0,
+                    resets,
+                    budget.unit,
+                )
             )
     return found
+
+
+def _projected(state: BucketState, now: datetime, zone: tzinfo) -> Decimal | None:
+    span = window(state.period, now, zone)
+    if span.start is None or span.end is None:
+        return None
+    elapsed, whole = now - span.start, span.end - span.start
+    if elapsed * _TOO_EARLY < whole:
+        return None
+    # In whole numbers: a ratio of floats would not give back what was spent at the period's end.
+    microsecond = timedelta(microseconds=1)
+    return amount_of(state.spent * (whole // microsecond) // (elapsed // microsecond), state.unit)
 
 
 def _add(earlier: Total | None, total: Total, group: tuple[str, ...]) -> Total:

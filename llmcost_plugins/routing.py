@@ -19,25 +19,22 @@ class Attempt:
 
     Attributes:
         index: the candidate's place on the ladder.
+        is_last: whether no candidate comes after this one.
         passed_over: the candidates before it, each with why it did not answer.
         committed: set it once output has reached the caller; from then on every error is let
             through, because a second candidate would repeat what was already given.
     """
 
-    def __init__(self, attempts: "Attempts", index: int) -> None:
+    def __init__(self, attempts: "Attempts", index: int, *, is_last: bool) -> None:
         self._attempts = attempts
         self.index = index
+        self.is_last = is_last
         self.committed = False
 
     @property
     def passed_over(self) -> list[tuple[str, str]]:
         """The candidates before this one, each with why it did not answer."""
         return [(name, _reason(error)) for name, error in self._attempts.failed]
-
-    @property
-    def is_last(self) -> bool:
-        """Whether no candidate comes after this one."""
-        return self.index == len(self._attempts.names) - 1
 
     @property
     def may_wait(self) -> bool:
@@ -72,6 +69,7 @@ class Attempts:
     Args:
         names: the candidates' names, for messages.
         is_transient: whether another candidate may succeed where this error happened.
+        cheapest_first: whether to walk the ladder from its other end.
 
     Raises:
         ConfigurationError: there is no candidate.
@@ -79,17 +77,27 @@ class Attempts:
         AllModelsFailed: no candidate answered, for several kinds of reasons.
     """
 
-    def __init__(self, names: Sequence[str], is_transient: Callable[[Exception], bool]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        is_transient: Callable[[Exception], bool],
+        *,
+        cheapest_first: bool = False,
+    ) -> None:
         if not names:
             msg = "a router needs at least one model; pass them from preferred to cheapest"
             raise ConfigurationError(msg)
         self.names = names
         self.failed: list[tuple[str, Exception]] = []
         self._is_transient = is_transient
+        self._cheapest_first = cheapest_first
 
     def __iter__(self) -> Iterator[Attempt]:
-        for index in range(len(self.names)):
-            yield Attempt(self, index)
+        order = list(range(len(self.names)))
+        if self._cheapest_first:
+            order.reverse()
+        for index in order:
+            yield Attempt(self, index, is_last=index == order[-1])
         raise self._give_up()
 
     def may_fall_back(self, error: Exception) -> bool:

@@ -3,19 +3,21 @@
 Each variable is ``LLMCOST_`` and the field's name, e.g. ``LLMCOST_BUDGETS``.
 """
 
+import hashlib
 import os
+import tomllib
 from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 import platformdirs
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from llmcost_plugins.budgets import Budget, read_budgets
+from llmcost_plugins.budgets import Action, Budget, parse_budgets, read_budgets
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.pricing import Mode
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy, parse_unknown_model
@@ -35,13 +37,26 @@ def _zone(value: Any) -> Any:
 
 
 def _budgets(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
     try:
-        return read_budgets(value)
+        if isinstance(value, str):
+            return read_budgets(value)
+        return tuple(budget if isinstance(budget, Budget) else Budget(**budget) for budget in value)
+    except TypeError as error:
+        msg = f"a budget in the file cannot be read: {error}"
+        raise ValueError(msg) from None
     except ConfigurationError as error:
         # pydantic wraps ValueErrors only.
         raise ValueError(str(error)) from None
+
+
+def _share(value: Any) -> Any:
+    if value is None or value == "":
+        return None
+    try:
+        return Budget("global", 1, degrade_at=value).degrade_at
+    except ConfigurationError:
+        msg = "it must be a part of the limit, between 0 and 1"
+        raise ValueError(msg) from None
 
 
 def _unknown_model(value: Any) -> Any:
@@ -87,11 +102,21 @@ class Settings(BaseSettings):
     Attributes:
         ledger: where entries, buckets and holds are kept, a URL (see `open_ledger`).
         budgets: what may be spent.
+        config: a TOML file with settings, under their names in lower case; the environment wins.
+        on_exceed: what happens to a call that does not fit a budget that does not say so itself.
+        degrade_at: the part of a limit from which routers prefer cheaper models, likewise.
         hold_wait: how long a call waits for calls in flight to settle, when only they stand in its
             way.
+        hold_lease: how long the hold of a call that we see alive lasts without being renewed.
         call_max: the longest a call may take; then its hold counts as lost.
         max_output_tokens: the answer's length to hold for when nothing caps it, and the cap that
             routers set.
+        strict: whether a call without a cap is held for all that its model can answer.
+        shadow: whether budgets refuse nothing, and only record what they would have refused.
+        ledger_errors: what happens to calls under a budget while the ledger cannot be used:
+            ``block`` or ``allow``.
+        spool: where entries of paid calls wait that the ledger could not take, and that could not
+            be put beside it.
         unknown_model: what happens under a budget to a model without a price.
         estimate: how prompts are measured before a call: ``bound``, ``exact`` or ``calibrated``,
             see `Mode`.
@@ -115,11 +140,26 @@ class Settings(BaseSettings):
     budgets: Annotated[tuple[Budget, ...], NoDecode, BeforeValidator(_budgets)] = Field(
         default=(), examples=["global=1000/month; user:*=2/day; run=0.50"]
     )
+    config: Path | None = Field(default=None, examples=["llmcost.toml"])
+    on_exceed: Action = Field(default=Action.FALLBACK, examples=["raise"])
+    degrade_at: Annotated[Decimal | None, BeforeValidator(_share)] = Field(
+        default=None, examples=["0.8"]
+    )
     hold_wait: Seconds = Field(default=timedelta(seconds=2), examples=["2"])
+    hold_lease: Annotated[timedelta, BeforeValidator(_some_seconds)] = Field(
+        default=timedelta(seconds=120), examples=["120"]
+    )
     call_max: Annotated[timedelta, BeforeValidator(_some_seconds)] = Field(
         default=timedelta(seconds=900), examples=["900"]
     )
     max_output_tokens: int = Field(default=4096, gt=0, examples=["4096"])
+    strict: bool = Field(default=False, examples=["true"])
+    shadow: bool = Field(default=False, examples=["true"])
+    ledger_errors: Literal["block", "allow"] = Field(default="block", examples=["allow"])
+    spool: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path(_APP) / "spool",
+        examples=["/var/lib/myapp/llmcost-spool"],
+    )
     unknown_model: Annotated[UnknownModelPolicy, NoDecode, BeforeValidator(_unknown_model)] = Field(
         default=REFUSE, examples=["ceiling:10,30"]
     )
@@ -146,7 +186,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """Read the environment; *overrides* win over it.
+        """Read the environment and the file it names; *overrides* win over both.
 
         Raises:
             ConfigurationError: a value cannot be used; the message names the variable, the value
@@ -154,10 +194,65 @@ class Settings(BaseSettings):
                 a budget in a misspelt variable would be in no one's way.
         """
         _refuse_misspelt()
+        path = overrides.get("config") or os.environ.get(f"{PREFIX}CONFIG")
+        stated = _read_file(Path(path)) if path else {}
+        in_file = stated.pop("budgets", None)
+        if in_file is not None and "budgets" not in overrides:
+            overrides["budgets"] = _merged_budgets(str(path), in_file)
+        taken = {name.upper() for name in os.environ}
+        for name, value in stated.items():
+            if f"{PREFIX}{name.upper()}" not in taken:
+                overrides.setdefault(name, value)
         try:
             return cls(**overrides)
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+
+    def budgets_in_force(self) -> tuple[Budget, ...]:
+        """Return the budgets, with what they do not say themselves."""
+        return tuple(
+            budget.with_defaults(self.on_exceed, self.degrade_at) for budget in self.budgets
+        )
+
+    def spool_folders(self) -> tuple[Path, ...]:
+        """Return where entries for the ledger wait: beside it, else in a folder of its own."""
+        name = hashlib.sha256(self.ledger.encode()).hexdigest()[:16]
+        file = self.ledger.partition(":///")[2].partition("?")[0]
+        beside = (Path(f"{file}-spool").expanduser(),) if file else ()
+        return (*beside, self.spool / name)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """Read the file of settings, refusing names that are none."""
+    try:
+        stated = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except OSError as error:
+        msg = f"{PREFIX}CONFIG={str(path)!r} cannot be read: {error.strerror}"
+        raise ConfigurationError(msg) from None
+    except ValueError as error:
+        msg = f"{PREFIX}CONFIG={str(path)!r} is no TOML file: {error}"
+        raise ConfigurationError(msg) from None
+    known = set(_names()) - {"config"}
+    for name in stated:
+        if name not in known:
+            msg = (
+                f"{str(path)!r} has the setting {name!r}; it must be one of "
+                f"{describe_choices(sorted(known))}"
+            )
+            raise ConfigurationError(msg)
+    return stated
+
+
+def _merged_budgets(path: str, in_file: Any) -> tuple[Budget, ...]:
+    """Return the budgets of file and environment; where both cover the same, the latter's."""
+    try:
+        merged = {budget.key: budget for budget in _budgets(in_file)}
+    except (ValueError, ConfigurationError) as error:
+        msg = f"{path!r}: {error}"
+        raise ConfigurationError(msg) from None
+    text = os.environ.get(f"{PREFIX}BUDGETS", "")
+    merged |= {budget.key: budget for budget in parse_budgets(text)}
+    return tuple(merged.values())
 
 
 def _refuse_misspelt() -> None:

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from llmcost_plugins.budgets import BudgetStatus
+from llmcost_plugins.budgets import BudgetStatus, Unit
 from llmcost_plugins.money import format_usd, usd_string, usd_to_nano
 from llmcost_plugins.reports import ReportRow
 
 _GROUP: Final[dict[str, Any]] = {"overflow": "fold", "min_width": 12}
-_BAR_CELLS: Final = 10
+_BAR_CELLS: Final = 4
 _NEARLY: Final = Decimal("0.8")
 
 Record = dict[str, Any]
@@ -54,16 +54,18 @@ def report_records(rows: Iterable[ReportRow], by: Sequence[str]) -> list[Record]
 
 
 def budget_records(statuses: Iterable[BudgetStatus]) -> list[Record]:
-    """Return the statuses as plain values; money as decimal strings in USD."""
+    """Return the statuses as plain values; amounts as decimal strings, in what *unit* says."""
     return [
         {
             "scope": status.scope,
             "period": status.per.value,
-            "limit_usd": None if status.limit is None else _plain(status.limit),
-            "spent_usd": _plain(status.spent),
-            "held_usd": _plain(status.held),
+            "unit": status.unit.value,
+            "limit": None if status.limit is None else f"{status.limit:f}",
+            "spent": f"{status.spent:f}",
+            "held": f"{status.held:f}",
             "calls_in_flight": status.holds,
-            "left_usd": None if status.left is None else _plain(status.left),
+            "left": None if status.left is None else f"{status.left:f}",
+            "projected": None if status.projected is None else f"{status.projected:f}",
             "resets_at": status.resets_at.isoformat() if status.resets_at else None,
         }
         for status in statuses
@@ -103,22 +105,22 @@ def report_table(rows: Sequence[ReportRow], by: Sequence[str], title: str) -> Ta
 
 
 def budget_table(statuses: Iterable[BudgetStatus], title: str = "Budgets") -> Table:
-    """Return budgets as a table with a bar of what is spent and held."""
+    """Return budgets as a table with a bar of what is spent and held, and where that leads to."""
     table = plain_table(title)
     table.add_column("Budget", **_GROUP)
     table.add_column("Per", no_wrap=True)
     for heading in ("Limit", "Spent", "Held", "Left"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Used", no_wrap=True)
+    table.add_column("Used → end", no_wrap=True)
     table.add_column("Resets (UTC)", no_wrap=True)
     for status in statuses:
         table.add_row(
-            status.scope,
+            status.scope if status.unit is Unit.USD else f"{status.scope} ({status.unit})",
             status.per.value,
-            "-" if status.limit is None else _money(status.limit),
-            _money(status.spent),
-            _money(status.held) if status.holds else "-",
-            "-" if status.left is None else _money(status.left),
+            _amount(status, status.limit),
+            _amount(status, status.spent),
+            _amount(status, status.held if status.holds else None),
+            _amount(status, status.left),
             _bar(status),
             _moment(status.resets_at),
         )
@@ -151,6 +153,13 @@ def _plain(amount: Decimal) -> str:
 
 def _money(amount: Decimal) -> str:
     return format_usd(usd_to_nano(amount))
+
+
+def _amount(status: BudgetStatus, amount: Decimal | None) -> str:
+    if amount is None:
+        return "-"
+    count = status.count(amount)
+    return format_usd(count) if status.unit is Unit.USD else f"{count:,}"
 
 
 def _optional_money(amount: Decimal) -> str:
@@ -200,7 +209,11 @@ def _bar(status: BudgetStatus) -> Text:
     colour = "red" if used >= 1 else "yellow" if used >= _NEARLY else "green"
     bar = Text("█" * cells, style=colour)
     bar.append("░" * (_BAR_CELLS - cells), style="dim")
-    return bar.append(f" {used:.0%}")
+    bar.append(f" {used:.0%}")
+    if status.projected is not None:
+        share = status.projected / status.limit
+        bar.append(f" → {share:.0%}", style="red" if share > 1 else "")
+    return bar
 
 
 def _moment(instant: datetime | None) -> str:

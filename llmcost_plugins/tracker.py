@@ -5,37 +5,34 @@ import os
 import socket
 import sys
 import threading
+import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from llmcost_plugins.budgets import Budget, BudgetBook, BudgetStatus, Subject
-from llmcost_plugins.calibration import Calibration
+from llmcost_plugins.alerts import Sink, log_event
+from llmcost_plugins.billing import Billing, Ending, Policies
+from llmcost_plugins.blocks import Block, Spending, block_bucket, current_blocks, entered
+from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetStatus, Subject, Unit
 from llmcost_plugins.calls import CallSpec, OpenCall
-from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown
+from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown, Refusal
 from llmcost_plugins.guard import Guard
 from llmcost_plugins.labels import STANDARD_LABELS, current_labels
-from llmcost_plugins.ledger import Call, Hold, Ledger, Outcome, Status, open_ledger
-from llmcost_plugins.money import round_to_nano
-from llmcost_plugins.pricing import (
-    CallSize,
-    Catalog,
-    Estimate,
-    Line,
-    Mode,
-    Prices,
-    Resolution,
-    cost_of,
-    estimate,
-)
+from llmcost_plugins.leases import Leases
+from llmcost_plugins.ledger import Call, Charge, Hold, Ledger, Outcome, Settled, Status, open_ledger
+from llmcost_plugins.limits import Limits
+from llmcost_plugins.pricing import CallSize, Catalog, Mode, Prices
 from llmcost_plugins.pricing.catalog import shared_catalog
-from llmcost_plugins.pricing.estimate import ceiling_estimate, ceiling_nano, output_bound
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
-from llmcost_plugins.pricing.tokenizers import USUAL, Tokenizer, local_tokenizer, own_encoding
 from llmcost_plugins.reports import budget_statuses
+from llmcost_plugins.spool import Spool
+from llmcost_plugins.standing import Decision, decide
+from llmcost_plugins.thresholds import Thresholds
 from llmcost_plugins.usage import Trust, Usage
 
 if TYPE_CHECKING:
@@ -51,15 +48,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the default clock
 
 
-class _Priced(NamedTuple):
-    """What a usage cost, by which prices, and how far that can be trusted."""
-
-    nano: int
-    lines: tuple[Line, ...]
-    trust: Trust
-    remark: str
-
-
 class CostTracker:
     """Prices, holds, settles and records calls. Safe to share between threads and tasks.
 
@@ -70,12 +58,19 @@ class CostTracker:
         clock: returns the current aware instant.
         zone: the calendar of the budgets.
         hold_wait: how long a call waits for calls in flight to settle.
+        hold_lease: how long the hold of a call that we see alive lasts without renewal.
         call_max: the longest a call may take; then its hold counts as lost.
         max_output_tokens: the answer's length to hold for when nothing caps it.
+        strict: whether such a call is held for all that its model can answer.
+        shadow: whether budgets refuse nothing, and only record what they would have refused.
         unknown_model: what happens under a budget to a model without a price.
         estimate_mode: how prompts are measured before a call.
         prefer_stated_cost: whether a cost that the provider itself states is what counts, instead
             of that of the price map. (Of a model without a price it always is.)
+        allow_without_ledger: whether calls under a budget go on while the ledger cannot be used.
+        spool: folders for entries that the ledger could not take, of this ledger only; without any
+            they are lost.
+        sinks: who is told of thresholds and overdrafts.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
@@ -87,35 +82,48 @@ class CostTracker:
         clock: Callable[[], datetime] = utc_now,
         zone: tzinfo = UTC,
         hold_wait: timedelta = timedelta(seconds=2),
+        hold_lease: timedelta = timedelta(seconds=120),
         call_max: timedelta = timedelta(seconds=900),
         max_output_tokens: int = 4096,
+        strict: bool = False,
+        shadow: bool = False,
         unknown_model: UnknownModelPolicy = REFUSE,
         estimate_mode: Mode = Mode.BOUND,
         prefer_stated_cost: bool = False,
+        allow_without_ledger: bool = False,
+        spool: Sequence[Path] = (),
+        sinks: Sequence[Sink] = (log_event,),
     ) -> None:
         self.ledger = ledger
         self.zone = zone
-        self.max_output_tokens = max_output_tokens
         self.tripped: deque[BudgetExceeded] = deque(maxlen=_TRIPPED_KEPT)
         self.failures = 0
-        self._book = BudgetBook(budgets, zone)
-        self._label_keys = frozenset(STANDARD_LABELS) | self._book.label_keys
+        self.limits = Limits(ledger, budgets, zone)
         self._catalog = catalog
         self._clock = clock
-        self._guard = Guard(ledger, hold_wait)
-        self._call_max = call_max
-        self._unknown_model = unknown_model
-        self._mode = estimate_mode
-        self._calibration = Calibration(ledger) if estimate_mode is Mode.CALIBRATED else None
-        self._prefer_stated_cost = prefer_stated_cost
+        policies = Policies(
+            unknown_model, estimate_mode, prefer_stated_cost, max_output_tokens, strict
+        )
+        self._policies = policies
+        self._billing = Billing(lambda: self.catalog, ledger, policies)
+        self._guard = Guard(ledger, hold_wait, self._over_limit)
+        self._leases = Leases(ledger, clock, lease=hold_lease, call_max=call_max)
+        self._thresholds = Thresholds(ledger, sinks)
+        self._shadow = shadow
+        self._allow_without_ledger = allow_without_ledger
+        self._spool = Spool(spool) if spool else None
         self._open: dict[str, OpenCall] = {}
         # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
         self._lock = threading.RLock()
         self._process = (0, "")
 
     @classmethod
-    def from_env(cls, **overrides: Any) -> Self:
+    def from_env(cls, *, sinks: Sequence[Sink] = (log_event,), **overrides: Any) -> Self:
         """Build from the environment variables; *overrides* are fields of `Settings`.
+
+        Args:
+            sinks: who is told of thresholds and overdrafts; by default the log.
+            overrides: settings that win over the environment.
 
         Raises:
             ConfigurationError: a setting cannot be used.
@@ -123,10 +131,10 @@ class CostTracker:
         # Not at the top: pydantic-settings takes longer to import than all of the rest.
         from llmcost_plugins.settings import Settings
 
-        return cls.from_settings(Settings.from_env(**overrides))
+        return cls.from_settings(Settings.from_env(**overrides), sinks=sinks)
 
     @classmethod
-    def from_settings(cls, settings: "Settings") -> Self:
+    def from_settings(cls, settings: "Settings", *, sinks: Sequence[Sink] = (log_event,)) -> Self:
         """Build from settings.
 
         Raises:
@@ -135,15 +143,21 @@ class CostTracker:
         catalog = shared_catalog(settings.fetched_prices, settings.prices)
         return cls(
             open_ledger(settings.ledger, settings.timezone),
-            settings.budgets,
+            settings.budgets_in_force(),
             catalog=catalog,
             zone=settings.timezone,
             hold_wait=settings.hold_wait,
+            hold_lease=settings.hold_lease,
             call_max=settings.call_max,
             max_output_tokens=settings.max_output_tokens,
+            strict=settings.strict,
+            shadow=settings.shadow,
             unknown_model=settings.unknown_model,
             estimate_mode=settings.estimate,
             prefer_stated_cost=settings.prefer_stated_cost,
+            allow_without_ledger=settings.ledger_errors == "allow",
+            spool=settings.spool_folders(),
+            sinks=sinks,
         )
 
     @property
@@ -154,31 +168,141 @@ class CostTracker:
         return self._catalog
 
     @property
+    def max_output_tokens(self) -> int:
+        """The answer's length to hold for when nothing caps it."""
+        return self._policies.max_output_tokens
+
+    @property
     def label_keys(self) -> frozenset[str]:
         """The label keys that adapters take from metadata: the standard ones, and the budgets'."""
-        return self._label_keys
+        return frozenset(STANDARD_LABELS) | self.limits.book(self._clock()).label_keys
 
     def budgets(self) -> list[BudgetStatus]:
         """Say how every bucket of the current periods stands."""
-        return budget_statuses(self.ledger, self._book.budgets, self._clock(), self.zone)
+        now = self._clock()
+        return budget_statuses(self.ledger, self.limits.book(now).budgets, now, self.zone)
+
+    def set_budget(
+        self,
+        scope: str,
+        limit: Decimal | str | int,
+        per: str = "total",
+        *,
+        everywhere: bool = False,
+        who: str = "",
+        **facts: Any,
+    ) -> Budget:
+        """Set a budget, or change one; the next call is judged by it.
+
+        Args:
+            scope: what it covers, see `Budget`.
+            limit: see `Budget`.
+            per: its period.
+            everywhere: whether it holds for all processes that share the ledger, until it is
+                changed or removed there, rather than for this one as long as it lives.
+            who: who changes it, for the audit; by default this process.
+            facts: further arguments of `Budget`.
+
+        Raises:
+            ConfigurationError: it cannot be used.
+            LedgerUnavailable: it cannot be kept.
+        """
+        budget = Budget(scope, limit, per, **facts)
+        if everywhere:
+            who = who or self._owner_name()
+            self.ledger.set_budget(budget.key, budget, who=who, at=self._clock())
+            self.limits.look_again()
+        else:
+            self.limits.add(budget)
+        return budget
+
+    def check(self, scope: str, estimate: Decimal | str | int) -> Decision:
+        """Say whether a call that costs so much would fit; holds nothing.
+
+        Args:
+            scope: who would make it, as parts of a scope, e.g. ``user:u1+feature:chat``.
+            estimate: the most that it could cost, in USD.
+
+        Raises:
+            ConfigurationError: an argument cannot be used.
+            LedgerUnavailable: the ledger cannot be read.
+        """
+        now = self._clock()
+        return decide(self.ledger, self.limits.book(now), scope, estimate, now)
+
+    def prefers_cheaper(self, spec: CallSpec) -> bool:
+        """Tell whether a budget of the call is past the part from which routers go cheaper."""
+        book = self.limits.book(self._clock())
+        if not book.degrades:
+            return False
+        buckets = [b for b in self._buckets(spec)[1] if b.budget.degrade_at is not None]
+        try:
+            spent = self.ledger.standing([bucket.key for bucket in buckets])
+        except LedgerUnavailable:
+            return False  # the hold that follows says so
+        return any(
+            sum(spent.get(bucket.key, (0, 0))) >= (bucket.budget.degrade_at or 1) * bucket.limit
+            for bucket in buckets
+        )
+
+    @contextmanager
+    def budget(self, limit: Decimal | str | int, **facts: Any) -> Iterator[Spending]:
+        """Give a block of code a limit of its own, within those that hold anyway.
+
+        Nests, and works in sync and async code; calls of threads count if they run in a copy of
+        this context. It is a limit, not money set aside: its parents may be used up first.
+
+        Args:
+            limit: USD, or e.g. ``"10 requests"``.
+            facts: further arguments of `Budget`.
+
+        Raises:
+            ConfigurationError: the limit cannot be used.
+        """
+        budget = Budget("block", limit, **facts)
+        bucket = block_bucket(uuid.uuid4().hex, budget)
+        try:
+            with entered(Block(Spending(), bucket)) as spending:
+                yield spending
+        finally:
+            self._drop(bucket)
+
+    @contextmanager
+    def track(self) -> Iterator[Spending]:
+        """Count what a block of code spends, without a limit."""
+        with entered(Block(Spending(), None)) as spending:
+            yield spending
+
+    def _drop(self, bucket: Bucket) -> None:
+        try:
+            self.ledger.drop(bucket.key)
+        except LedgerUnavailable:
+            _log.warning("the bucket of a block could not be removed", exc_info=True)
 
     def sizer(self, model: str) -> PromptSizer:
         """Return what measures a prompt to *model*, by its bytes or as the settings ask for."""
-        return PromptSizer(model, self._tokenizer(model))
-
-    def _tokenizer(self, model: str) -> Tokenizer | None:
-        if self._mode is Mode.BOUND:
-            return None
-        own = own_encoding(model)
-        if own is not None:
-            return local_tokenizer(own)
-        return local_tokenizer(USUAL) if self._mode is Mode.CALIBRATED else None
+        return self._billing.sizer(model)
 
     def output_cap(self, prices: Prices | None, size: CallSize) -> int:
-        """Return the answer tokens per choice that a call of this size is held for."""
-        if prices is None:
-            return self.max_output_tokens if size.output_cap is None else size.output_cap
-        return output_bound(size, prices, self.max_output_tokens)
+        """Return the answer tokens per choice that a capped call of this size is held for."""
+        return self._billing.output_cap(prices, size)
+
+    def usual_answer(self, spec: CallSpec) -> int | None:
+        """Return the length that 95 % of a model's answers do not exceed, once it is known."""
+        call, _ = self._buckets(spec)
+        try:
+            return self._billing.usual_answer(call.model, call.labels.values.get("feature", ""))
+        except LedgerUnavailable:
+            return None
+
+    def affordable_cap(self, spec: CallSpec, refusal: Refusal) -> int:
+        """Return the longest answer, in tokens per choice, that a bucket which refused would take.
+
+        0 or less when not even the prompt fits.
+        """
+        found = self._billing.resolve(spec.model, spec.provider)
+        left = refusal.limit - refusal.spent - refusal.held
+        return self._billing.affordable_cap(spec, found, self._clock(), left, Unit(refusal.unit))
 
     def start(self, spec: CallSpec) -> OpenCall:
         """Hold what the call can cost at most; adopt the hold if this call has one already.
@@ -196,9 +320,8 @@ class CostTracker:
         call, hold = self._prepare(spec)
         try:
             self._guard.hold(hold, may_wait=lambda: self._may_wait(call))
-        except BudgetExceeded as error:
-            self._note_refusal(call, error)
-            raise
+        except (BudgetExceeded, LedgerUnavailable) as error:
+            self._go_on_after(call, error)
         return self._opened(call)
 
     async def astart(self, spec: CallSpec) -> OpenCall:
@@ -209,10 +332,33 @@ class CostTracker:
         call, hold = self._prepare(spec)
         try:
             await self._guard.ahold(hold, may_wait=lambda: self._may_wait(call))
-        except BudgetExceeded as error:
-            self._note_refusal(call, error)
-            raise
+        except (BudgetExceeded, LedgerUnavailable) as error:
+            self._go_on_after(call, error)
         return self._opened(call)
+
+    def extend(self, call: OpenCall, output_tokens: int) -> None:
+        """Hold more for a call whose answer grows beyond what was held for.
+
+        Args:
+            call: the call.
+            output_tokens: the answer tokens, of all choices, to hold for from now on.
+
+        Raises:
+            BudgetExceeded: a budget cannot pay for a longer answer.
+        """
+        larger = self._billing.estimate_of(call, output_tokens)
+        if larger.nano <= call.estimate.nano and larger.output <= call.estimate.output:
+            return
+        charge = Charge(larger.nano, larger.prompt + larger.output)
+        hold = Hold(call.call, charge, call.buckets, call.lease_until, self._owner_name())
+        try:
+            result = self.ledger.extend(hold)
+        except LedgerUnavailable:
+            self.note_failure("the hold of the call %s could not be extended", call.spec.id)
+            return
+        if result.refusal is not None and not self._shadow:
+            raise BudgetExceeded(result.refusal, call.spec.model)
+        call.estimate = larger
 
     def find(self, call_id: str) -> OpenCall | None:
         """Return the open call of that id."""
@@ -220,48 +366,54 @@ class CostTracker:
 
     def close(self) -> None:
         """Close the ledger."""
+        self._leases.close()
         self.ledger.close()
 
     def _prepare(self, spec: CallSpec) -> tuple[OpenCall, Hold]:
-        found = self.catalog.resolve(spec.model, spec.provider)
         now = self._clock()
-        prices = found.prices
-        provider = found.provider
+        if self._spool is not None and not self._spool.is_empty():
+            self._replay()
+        found = self._billing.resolve(spec.model, spec.provider)
+        call, buckets = self._buckets(spec, now)
+        refuses = self._policies.unknown_model.refuse and not self._shadow
+        if found.prices is None and buckets and refuses:
+            raise PriceUnknown(spec.model, found.reason)
+        most = self._billing.estimate(spec, found, now, call.labels.values.get("feature", ""))
+        lease = self._leases.first(now, watched=spec.watched)
+        opened = OpenCall(self, spec, call, found.prices, most, lease)
+        opened.buckets, opened.blocks = buckets, current_blocks()
+        charge = Charge(most.nano, most.prompt + most.output)
+        return opened, Hold(call, charge, buckets, lease, self._owner_name())
+
+    def _buckets(self, spec: CallSpec, now: datetime | None = None) -> tuple[Call, list[Bucket]]:
+        """Return the call as the ledger knows it, and every bucket that it touches."""
+        now = now or self._clock()
+        found = self._billing.resolve(spec.model, spec.provider)
         labels = spec.defaults.merged(current_labels()).merged(spec.labels)
         run = spec.run or spec.id
-        buckets = self._book.buckets(Subject(found.model, provider, labels, run), now)
-        if prices is None and buckets and self._unknown_model.refuse:
-            raise PriceUnknown(spec.model, found.reason)
-        most = self._estimate(spec, found, now)
-        call = Call(spec.id, now, found.model, spec.model, provider, labels, run)
-        lease = now + self._call_max
-        opened = OpenCall(self, spec, call, prices, most, lease)
-        return opened, Hold(call, most.nano, buckets, lease, self._owner_name())
-
-    def _estimate(self, spec: CallSpec, found: Resolution, now: datetime) -> Estimate:
-        size, cap = spec.size, self.max_output_tokens
-        if found.prices is None:
-            return ceiling_estimate(size, self._unknown_model.ceiling, cap)
-        own = bool(size.tokenizer) and size.tokenizer == own_encoding(spec.model)
-        learned = self._calibration
-        return estimate(
-            size,
-            found.prices,
-            cap,
-            at=now,
-            own_tokenizer=own,
-            ratio=learned.ratio(found.model, size.measure) if learned and not own else None,
-        )
+        call = Call(spec.id, now, found.model, spec.model, found.provider, labels, run)
+        subject = Subject(found.model, found.provider, labels, run)
+        buckets = self.limits.book(now).buckets(subject, now)
+        buckets += [block.bucket for block in current_blocks() if block.bucket is not None]
+        return call, [_warning(bucket) for bucket in buckets] if self._shadow else buckets
 
     def _opened(self, call: OpenCall) -> OpenCall:
         with self._lock:
             if len(self._open) >= _PRUNE_FROM:
                 self._prune(call.call.at)
-            return self._open.setdefault(call.spec.id, call)
+            opened = self._open.setdefault(call.spec.id, call)
+        if opened is call and call.spec.watched and not call.unheld:
+            self._leases.watch(call.spec.id, call.call.at)
+        return opened
 
     def _prune(self, now: datetime) -> None:
         """Forget calls whose hold the ledger counts as lost by now."""
-        for call_id in [id_ for id_, call in self._open.items() if call.lease_until < now]:
+        gone = [
+            id_
+            for id_, call in self._open.items()
+            if not call.spec.watched and call.lease_until < now
+        ]
+        for call_id in gone:
             del self._open[call_id]
 
     def _may_wait(self, call: OpenCall) -> bool:
@@ -273,16 +425,35 @@ class CostTracker:
         others = list(self._open.values())
         return not any(other.owner == mine and other.lease_until > now for other in others)
 
+    def _go_on_after(self, call: OpenCall, error: BudgetExceeded | LedgerUnavailable) -> None:
+        """Let a call go on without a hold if it may; raise *error* otherwise."""
+        if isinstance(error, BudgetExceeded):
+            self._note_refusal(call, error)
+            raise error
+        if call.buckets and not (self._allow_without_ledger or self._shadow):
+            raise error
+        call.unheld = True
+        self.note_failure("the call %s goes on without a hold: %s", call.spec.id, error)
+
     def _note_refusal(self, call: OpenCall, error: BudgetExceeded) -> None:
         """Keep a refusal visible, even where someone's ``except`` swallows the error."""
         if call.spec.has_alternative and error.refusal.may_fall_back:
             return
         # A copy: the error that is raised holds on to the frames of the call, and so to its prompt.
         self.tripped.append(BudgetExceeded(error.refusal, error.model, waited=error.waited))
+        self._record_refusal(call.call, error.refusal)
+
+    def _record_refusal(self, call: Call, refusal: Refusal) -> None:
         try:
-            self.ledger.record_refusal(call.call, error.refusal)
+            self.ledger.record_refusal(call, refusal)
         except LedgerUnavailable:
-            self.note_failure("the refusal of the call %s could not be recorded", call.spec.id)
+            self.note_failure("the refusal of the call %s could not be recorded", call.id)
+
+    def _over_limit(self, hold: Hold, warning: Refusal) -> None:
+        """Tell that a call goes on beyond a limit, and in shadow mode that it would not have."""
+        if self._shadow:
+            self._record_refusal(hold.call, warning)
+        self._thresholds.over_limit(hold, warning)
 
     def _close_call(self, opened: OpenCall) -> bool:
         """Note the end of a call; return False when it had ended before."""
@@ -291,6 +462,8 @@ class CostTracker:
             # It may have been forgotten: a call that outlives its lease still ends once.
             if self._open.get(opened.spec.id) is opened:
                 del self._open[opened.spec.id]
+        if first and opened.spec.watched:
+            self._leases.forget(opened.spec.id)
         return first
 
     def is_open(self, call: OpenCall) -> bool:
@@ -299,7 +472,7 @@ class CostTracker:
 
     def release_call(self, call: OpenCall) -> None:
         """See `CallKeeper.release_call`."""
-        if not self._close_call(call):
+        if not self._close_call(call) or call.unheld:
             return
         try:
             self.ledger.release(call.spec.id)
@@ -329,11 +502,16 @@ class CostTracker:
         if not self._close_call(call):
             return call.outcome
         try:
-            outcome = self._price(call, status, usage, served, detail)
-            if self.ledger.settle(call.call, outcome):
+            ended = Ending(status, usage, served, detail)
+            outcome = self._billing.outcome(call, ended, self._clock())
+            settled = self._settle(call, outcome)
+            if settled is not None:
                 call.outcome = outcome
-            if self._calibration and status is Status.OK and usage.trust is Trust.PROVIDER:
-                self._calibration.note(call.call.model, call.spec.size, usage.prompt_tokens)
+                for block in call.blocks:
+                    block.spending.add(outcome.cost, outcome.saved)
+                self._thresholds.settled(call, outcome, settled)
+            if status is Status.OK and usage.trust is Trust.PROVIDER:
+                self._billing.learn(call, usage)
         except Exception:  # noqa: BLE001 - the answer is paid for and must arrive
             self.note_failure(
                 "the cost of the call %s to %r could not be recorded; its hold of the ledger stays "
@@ -344,75 +522,37 @@ class CostTracker:
             )
         return call.outcome
 
-    def _price(
-        self, opened: OpenCall, status: Status, usage: Usage, served: str | None, detail: str
-    ) -> Outcome:
-        priced = self._cost(opened, usage, served)
-        spec, at = opened.spec, opened.call.at
-        preferred = preferred_cost = None
-        if spec.preferred is not None and status is Status.OK:
-            found = self.catalog.resolve(spec.preferred, spec.preferred_provider)
-            if found.prices:
-                preferred = found.model
-                preferred_cost = cost_of(usage, found.prices, at).nano
-        free = status is Status.CACHED
-        return Outcome(
-            status=status,
-            usage=usage if priced.trust is usage.trust else replace(usage, trust=priced.trust),
-            cost=0 if free else priced.nano,
-            finished_at=self._clock(),
-            served=served,
-            saved=priced.nano if free else 0,
-            preferred_model=preferred,
-            preferred_cost=preferred_cost,
-            fingerprint=self.catalog.fingerprint,
-            detail="; ".join(part for part in (detail, usage.note, priced.remark) if part),
-            lines=priced.lines,
-        )
+    def _settle(self, call: OpenCall, outcome: Outcome) -> Settled | None:
+        try:
+            if not call.unheld:
+                return self.ledger.settle(call.call, outcome)
+            return Settled({}) if self.ledger.record(call.call, outcome, call.buckets) else None
+        except LedgerUnavailable:
+            if self._spool is None:
+                raise
+            path = self._spool.add(call.call, outcome, call.buckets)
+            self.note_failure("the entry of the call %s waits in %s", call.spec.id, path)
+            return Settled({})
 
-    def _cost(self, opened: OpenCall, usage: Usage, served: str | None) -> "_Priced":
-        found = self._billed_as(opened.spec, served)
-        stated = usage.stated_cost
-        # A stated 0 is no stand-in: too many say it of what they have not priced.
-        if stated is not None and (
-            self._prefer_stated_cost or (found.prices is None and stated > 0)
-        ):
-            remark = "the cost is the one that the provider states"
-            return _Priced(round_to_nano(stated), (), usage.trust, remark)
-        if found.prices is None:
-            ceiling = self._unknown_model.ceiling
-            if ceiling == (0, 0):
-                return _Priced(0, (), Trust.UNPRICED, found.reason)
-            nano = ceiling_nano(usage.prompt_tokens, usage.completion_tokens, ceiling)
-            return _Priced(nano, (), Trust.ESTIMATED, "")
-        cost = cost_of(usage, found.prices, opened.call.at)
-        if cost.unpriced:
-            missing = ", ".join(cost.unpriced)
-            return _Priced(cost.nano, cost.lines, Trust.UNPRICED, f"no price for {missing}")
-        certain = found.match.is_certain or usage.trust is not Trust.PROVIDER
-        trust = usage.trust if certain else Trust.ESTIMATED
-        return _Priced(cost.nano, cost.lines, trust, "" if certain else f"priced as {found.model}")
-
-    def _billed_as(self, spec: CallSpec, served: str | None) -> Resolution:
-        """Return what to price by: the served snapshot, if the catalog knows exactly that one.
-
-        A price that the user has stated for the requested name is not replaced by a list price.
-        """
-        found = self.catalog.resolve(spec.model, spec.provider)
-        if not served or served == spec.model:
-            return found
-        precise = self.catalog.resolve(served, spec.provider)
-        if found.prices is None:
-            return precise
-        if precise.prices is None or not precise.match.is_certain:
-            return found
-        return found if found.prices.by_user and not precise.prices.by_user else precise
+    def _replay(self) -> None:
+        assert self._spool is not None  # noqa: S101 - asked by the caller
+        try:
+            count = self._spool.replay(self.ledger)
+        except (LedgerUnavailable, OSError):
+            return  # what follows says that the ledger cannot be used; the files stay
+        if count:
+            _log.warning("%d entries that had waited for the ledger are in it now", count)
 
     def _owner_name(self) -> str:
         pid = os.getpid()
         if self._process[0] != pid:
             self._process = (pid, f"{socket.gethostname()}:{pid}")
         return self._process[1]
+
+
+def _warning(bucket: Bucket) -> Bucket:
+    """Return a bucket that refuses nothing."""
+    return bucket.softened() if bucket.budget.on_exceed is not Action.WARN else bucket
 
 
 _default_lock = threading.Lock()

@@ -20,6 +20,10 @@ settings.register_profile("llmcost", deadline=None, database=None)
 settings.load_profile("llmcost")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long form of the tests")
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give each test a home of its own, so that default paths never name the developer's ledger."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -29,11 +29,13 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from llmcost_langchain._messages import ModelName, chat_size, model_of, own_tags
 from llmcost_langchain._runs import run_roots
 from llmcost_langchain.callback import CostCallbackHandler
+from llmcost_langchain.errors import astart, start
 from llmcost_plugins.calls import CallSpec, OpenCall
-from llmcost_plugins.errors import AllModelsFailed
+from llmcost_plugins.errors import AllModelsFailed, BudgetExceeded
 from llmcost_plugins.failures import is_transient
 from llmcost_plugins.labels import Labels, take_labels
 from llmcost_plugins.money import usd_string
+from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.routing import Attempt
 from llmcost_plugins.tracker import CostTracker, default_tracker
 
@@ -47,6 +49,8 @@ _TRANSIENT: Final = (
     ModelConnectionError,
     ContextOverflowError,
 )
+SHORTEST_CAP: Final = 256
+"""An answer is never capped below this many tokens to fit a budget."""
 _CAP_NAMES: Final = {
     "google_genai": "max_output_tokens",
     "google_vertexai": "max_output_tokens",
@@ -93,6 +97,8 @@ class PlannedCall:
     spec: CallSpec
     run_id: UUID
     kwargs: dict[str, Any]
+    cap_name: str = ""
+    """The parameter that caps the answer, when the caller left it to us."""
 
 
 def route_of(run: ChainRun, tracker: CostTracker | None) -> Route:
@@ -148,10 +154,12 @@ def plan_call(
     metadata = dict(model._get_ls_params(stop=request.stop, **own))  # noqa: SLF001 - see name_of
     name = model_of(metadata, params, type(model).__name__)
     size = chat_size(route.tracker.sizer(name.model), request.messages, params, metadata)
+    cap_name = ""
     if size.output_cap is None:
         prices = route.tracker.catalog.resolve(name.model, name.provider).prices
-        cap = route.tracker.output_cap(prices, size)
-        own[_CAP_NAMES.get(name.provider or "", "max_tokens")] = cap
+        cap_name = _CAP_NAMES.get(name.provider or "", "max_tokens")
+        own[cap_name] = cap = route.tracker.output_cap(prices, size)
+        size = replace(size, output_cap=cap)
     preferred = name_of(models[0]) if attempt.index else None
     run_id = uuid4()
     spec = CallSpec(
@@ -166,8 +174,89 @@ def plan_call(
         preferred_provider=preferred.provider if preferred else None,
         has_alternative=not attempt.is_last,
         may_wait=attempt.may_wait,
+        watched=True,
+        cap_is_ours=bool(cap_name),
     )
-    return PlannedCall(model, spec, run_id, own)
+    return PlannedCall(model, spec, run_id, own, cap_name)
+
+
+def begin(
+    plan: PlannedCall, attempt: Attempt, tracker: CostTracker
+) -> tuple[PlannedCall, OpenCall]:
+    """Hold for a call; with a shorter answer if that is what fits, and the cap is ours to lower.
+
+    Raises:
+        BudgetExceeded: a budget cannot pay for it.
+        PriceUnknown: a budget applies and no price is known.
+        LedgerUnavailable: nothing can be held.
+    """
+    try:
+        return plan, start(tracker, _first_try(plan))
+    except BudgetExceeded as error:
+        other = _second_try(plan, attempt, tracker, error)
+    return other, start(tracker, other.spec)
+
+
+async def abegin(
+    plan: PlannedCall, attempt: Attempt, tracker: CostTracker
+) -> tuple[PlannedCall, OpenCall]:
+    """Do what `begin` does, and wait by awaiting."""
+    try:
+        return plan, await astart(tracker, _first_try(plan))
+    except BudgetExceeded as error:
+        other = _second_try(plan, attempt, tracker, error)
+    return other, await astart(tracker, other.spec)
+
+
+def _first_try(plan: PlannedCall) -> CallSpec:
+    # A refusal is not recorded while a shorter answer may fit.
+    return replace(plan.spec, has_alternative=True) if plan.cap_name else plan.spec
+
+
+def _second_try(
+    plan: PlannedCall, attempt: Attempt, tracker: CostTracker, error: BudgetExceeded
+) -> PlannedCall:
+    """Return the call to try after a refusal, if there is one; raise *error* otherwise."""
+    shorter = _shorter(plan, attempt, tracker, error)
+    if shorter is not None:
+        return shorter
+    if plan.spec.has_alternative or not plan.cap_name:
+        raise error
+    # The same again, for the record: this refusal is the last word.
+    return replace(plan, spec=replace(plan.spec, may_wait=False))
+
+
+def _shorter(
+    plan: PlannedCall, attempt: Attempt, tracker: CostTracker, error: BudgetExceeded
+) -> PlannedCall | None:
+    """Return the call with the longest answer that the budget still buys, if that is of use."""
+    if not plan.cap_name or error.refusal.unit == "requests":
+        return None
+    cap = tracker.affordable_cap(plan.spec, error.refusal)
+    floor = SHORTEST_CAP
+    if not attempt.is_last:
+        # Another model would rather answer in full than this one be cut off.
+        floor = max(floor, tracker.usual_answer(plan.spec) or 0)
+    if cap < floor or cap >= (plan.spec.size.output_cap or 0):
+        return None
+    size = replace(plan.spec.size, output_cap=cap)
+    spec = replace(plan.spec, size=size, may_wait=False)
+    return replace(plan, spec=spec, kwargs={**plan.kwargs, plan.cap_name: cap})
+
+
+def prefers_cheaper(models: Sequence[BaseChatModel], route: Route) -> bool:
+    """Tell whether a budget of the run is past the part from which cheaper models are preferred."""
+    name = name_of(models[0])
+    spec = CallSpec(
+        id="",
+        model=name.model,
+        provider=name.provider,
+        size=CallSize(0, 0),
+        labels=route.labels,
+        defaults=route.defaults,
+        run=str(route.root),
+    )
+    return route.tracker.prefers_cheaper(spec)
 
 
 def _reporting_usage(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +287,8 @@ def settled(opened: OpenCall) -> Iterator[None]:
 def stamp(result: LLMResult, opened: OpenCall, passed_over: Sequence[tuple[str, str]]) -> LLMResult:
     """Say in each answer which model gave it, what it cost in USD, and why others did not."""
     note: dict[str, Any] = {"model": opened.spec.model, "passed_over": list(passed_over)}
+    if opened.spec.cap_is_ours:
+        note["output_cap"] = opened.spec.size.output_cap
     if opened.outcome is not None:
         note["cost_usd"] = usd_string(opened.outcome.cost)
     for choices in result.generations:

@@ -23,6 +23,7 @@ from rich.table import Table
 from llmcost_langchain.cache import CompletionCache
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_langchain.router import FallbackRouter
+from llmcost_plugins.alerts import BudgetEvent
 from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.errors import BudgetExceeded, ConfigurationError, MissingExtra
 from llmcost_plugins.money import format_usd, usd_to_nano
@@ -71,6 +72,7 @@ class _Demo:
         self._console = console
         self._folder = folder
         self._provider = provider
+        self._told: list[BudgetEvent] = []
 
     def run(self) -> int:
         environment = {
@@ -79,7 +81,7 @@ class _Demo:
             "LLMCOST_HOLD_WAIT": "0",
         }
         with _environment(environment):
-            tracker = CostTracker.from_env()
+            tracker = CostTracker.from_env(sinks=[self._told.append])
         with ExitStack() as stack:
             stack.callback(tracker.close)
             self._record(tracker)
@@ -129,6 +131,8 @@ class _Demo:
         served, refusal = self._until_refused(_Drafting(router), tracker)
         self._console.print()
         self._console.print(_runs_table(served))
+        for event in self._told:
+            self._console.print(f"told once: {event}", style="yellow", highlight=False)
         if refusal is not None:
             self._console.print(Panel(str(refusal), title="BudgetExceeded", border_style="red"))
 

@@ -28,16 +28,18 @@ from llmcost_langchain._calls import (
     Route,
     RoutedTools,
     ToolLike,
+    abegin,
+    begin,
     may_fall_back,
     name_of,
     plan_call,
+    prefers_cheaper,
     route_of,
     settled,
     stamp,
     with_handler,
 )
 from llmcost_langchain._runs import run_roots
-from llmcost_langchain.errors import astart, start
 from llmcost_plugins.errors import LLMCostError
 from llmcost_plugins.routing import Attempts
 from llmcost_plugins.tracker import CostTracker
@@ -214,10 +216,10 @@ class FallbackRouter(BaseChatModel):
         run: CallbackManagerForChainRun,
         route: Route,
     ) -> LLMResult:
-        for attempt in self._attempts():
+        for attempt in self._attempts(route):
             with attempt:
                 plan = plan_call(self.models, attempt, request, route)
-                opened = start(route.tracker, plan.spec)
+                plan, opened = begin(plan, attempt, route.tracker)
                 with settled(opened):
                     result = plan.model.generate(
                         [request.messages],
@@ -235,10 +237,10 @@ class FallbackRouter(BaseChatModel):
         run: AsyncCallbackManagerForChainRun,
         route: Route,
     ) -> LLMResult:
-        for attempt in self._attempts():
+        for attempt in self._attempts(route):
             with attempt:
                 plan = plan_call(self.models, attempt, request, route)
-                opened = await astart(route.tracker, plan.spec)
+                plan, opened = await abegin(plan, attempt, route.tracker)
                 with settled(opened):
                     result = await plan.model.agenerate(
                         [request.messages],
@@ -256,10 +258,10 @@ class FallbackRouter(BaseChatModel):
         run: CallbackManagerForChainRun,
         route: Route,
     ) -> Generator[AIMessageChunk]:
-        for attempt in self._attempts():
+        for attempt in self._attempts(route):
             with attempt:
                 plan = plan_call(self.models, attempt, request, route, streamed=True)
-                opened = start(route.tracker, plan.spec)
+                plan, opened = begin(plan, attempt, route.tracker)
                 config = _child_config(with_handler(run.get_child(), route.tracker), plan)
                 chunks: Any = plan.model.stream(
                     request.messages, config, stop=request.stop, **plan.kwargs
@@ -277,10 +279,10 @@ class FallbackRouter(BaseChatModel):
         run: AsyncCallbackManagerForChainRun,
         route: Route,
     ) -> AsyncGenerator[AIMessageChunk]:
-        for attempt in self._attempts():
+        for attempt in self._attempts(route):
             with attempt:
                 plan = plan_call(self.models, attempt, request, route, streamed=True)
-                opened = await astart(route.tracker, plan.spec)
+                plan, opened = await abegin(plan, attempt, route.tracker)
                 config = _child_config(with_handler(run.get_child(), route.tracker), plan)
                 chunks: Any = plan.model.astream(
                     request.messages, config, stop=request.stop, **plan.kwargs
@@ -292,8 +294,10 @@ class FallbackRouter(BaseChatModel):
                             yield chunk
                 return
 
-    def _attempts(self) -> Attempts:
-        return Attempts([name_of(model).model for model in self.models], may_fall_back)
+    def _attempts(self, route: Route) -> Attempts:
+        names = [name_of(model).model for model in self.models]
+        cheaper = prefers_cheaper(self.models, route)
+        return Attempts(names, may_fall_back, cheapest_first=cheaper)
 
     def _begin(
         self, messages: list[list[BaseMessage]], config: RunnableConfig

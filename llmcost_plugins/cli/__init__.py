@@ -1,8 +1,8 @@
 """The command ``llmcost``.
 
 Data goes to standard output, messages to standard error. Exit status: 0 ok, 1 a finding (the
-demo's sums differ, prices differ or are missing), 2 wrong use or configuration, 3 the ledger cannot
-be used.
+demo's sums differ, prices differ or are missing, a call would not fit, the ledger is not sound),
+2 wrong use or configuration, 3 the ledger cannot be used.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,22 +13,21 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from llmcost_plugins.cli.budgets import budgets
 from llmcost_plugins.cli.ledger import ledger
-from llmcost_plugins.cli.options import format_option, instant
+from llmcost_plugins.cli.options import format_option, instant, say_if_empty
 from llmcost_plugins.cli.prices import prices
 from llmcost_plugins.errors import (
     LedgerUnavailable,
     LLMCostError,
     MissingExtra,
 )
-from llmcost_plugins.ledger import Ledger, open_ledger
+from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.periods import Period, window
-from llmcost_plugins.reports import REPORT_GROUPS, budget_statuses, spend
+from llmcost_plugins.reports import REPORT_GROUPS, spend
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import (
     Format,
-    budget_records,
-    budget_table,
     report_records,
     report_table,
     show,
@@ -61,6 +60,7 @@ def cli() -> None:
     """Cost control for LLM applications: what was spent, by whom, and what is left."""
 
 
+cli.add_command(budgets)
 cli.add_command(prices)
 cli.add_command(ledger)
 
@@ -105,7 +105,7 @@ def report(by: str, period: str, since: str | None, until: str | None, form: str
     end = instant(until, "--until", settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
         rows = spend(store, groups, zone=settings.timezone, since=start, until=end)
-        _say_if_empty(store, settings)
+        say_if_empty(store, settings)
     title = f"Spend by {', '.join(groups)}{_span(start, end, settings)}"
     show(
         report_records(rows, groups),
@@ -113,24 +113,6 @@ def report(by: str, period: str, since: str | None, until: str | None, form: str
         Format(form),
         Console(),
     )
-
-
-@cli.command()
-@format_option
-def budgets(form: str) -> None:
-    """Show each budget: its limit, what is spent and held, what is left."""
-    settings = Settings.from_env()
-    with open_ledger(settings.ledger, settings.timezone) as store:
-        statuses = budget_statuses(store, settings.budgets, utc_now(), settings.timezone)
-        _say_if_empty(store, settings)
-    if not settings.budgets:
-        click.echo("LLMCOST_BUDGETS is not set: nothing is limited here", err=True)
-    show(budget_records(statuses), lambda: budget_table(statuses), Format(form), Console())
-
-
-def _say_if_empty(store: Ledger, settings: Settings) -> None:
-    if not store.exists():
-        click.echo(f"nothing is recorded yet in {settings.ledger}", err=True)
 
 
 def _span(start: datetime | None, end: datetime | None, settings: Settings) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 import click
 
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.ledger import Ledger
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import Format
 
@@ -24,11 +25,20 @@ def instant(text: str | None, option: str, settings: Settings) -> datetime | Non
     Raises:
         ConfigurationError: it is none.
     """
-    if text is None:
-        return None
+    return None if text is None else given_instant(text, option, settings)
+
+
+def given_instant(text: str, option: str, settings: Settings) -> datetime:
+    """Do what `instant` does with an option that is given."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         msg = f"{option}={text!r} is not a date; a good value is '2026-01-31'"
         raise ConfigurationError(msg) from None
     return found if found.tzinfo else found.replace(tzinfo=settings.timezone)
+
+
+def say_if_empty(store: Ledger, settings: Settings) -> None:
+    """Say on standard error that there is no ledger yet, where there is none."""
+    if not store.exists():
+        click.echo(f"nothing is recorded yet in {settings.ledger}", err=True)

@@ -258,9 +258,12 @@ def _is_used(examined: Examined, *, accept: bool) -> bool:
 @contextmanager
 def _progress() -> Iterator[Told]:
     console = Console(stderr=True)
+    if not console.is_terminal:
+        # Not by disable=True: rich 13 then still ends with an empty line.
+        yield lambda _done, _size: None
+        return
     columns = (TextColumn("fetching prices"), BarColumn(), DownloadColumn())
-    quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, size: bar.update(task, completed=done, total=size)
 

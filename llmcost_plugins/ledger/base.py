@@ -4,14 +4,14 @@ Each verb is one atomic step. Money is in nano-dollars (1e-9 USD), instants are 
 both the clock and the ids are the caller's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
-from llmcost_plugins.budgets import Bucket
+from llmcost_plugins.budgets import Bucket, Budget, BudgetKey, Unit
 from llmcost_plugins.errors import Refusal
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.periods import Period
@@ -54,20 +54,40 @@ class Call:
     run: str
 
 
+class Charge(NamedTuple):
+    """What a call takes from budgets: of each only what it counts.
+
+    Attributes:
+        usd: nano-dollars.
+        tokens: tokens of the prompt and the answer.
+        requests: 1 for a call that is sent to a provider.
+    """
+
+    usd: int
+    tokens: int = 0
+    requests: int = 1
+
+    def of(self, unit: Unit) -> int:
+        """Return the part that a budget of that unit counts."""
+        if unit is Unit.USD:
+            return self.usd
+        return self.tokens if unit is Unit.TOKENS else self.requests
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Money to be set aside for a call.
+    """What is to be set aside for a call.
 
     Attributes:
         call: the call.
-        amount: nano-dollars, the same in every bucket.
+        charge: the most that it can take.
         buckets: all that the call touches.
         lease_until: when the hold counts as lost unless it was settled or released.
         owner: the host and process that hold it, for people.
     """
 
     call: Call
-    amount: int
+    charge: Charge
     buckets: Sequence[Bucket]
     lease_until: datetime
     owner: str
@@ -84,6 +104,55 @@ class HoldResult:
 
     refusal: Refusal | None = None
     warnings: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What has become of the buckets of a call that was settled.
+
+    Attributes:
+        spent: bucket key to what is spent there now, in what its budget counts.
+    """
+
+    spent: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """A hold in the ledger, for people.
+
+    Attributes:
+        call: the call.
+        charge: what is held for it.
+        buckets: bucket key to what is held there.
+        lease_until: when it counts as lost.
+        owner: the host and process that hold it.
+    """
+
+    call: Call
+    charge: Charge
+    buckets: Mapping[str, int]
+    lease_until: datetime
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A line of the audit: who changed a budget, or erased something, and when.
+
+    Attributes:
+        at: when.
+        who: the user of the machine, or the name that was given.
+        what: what was changed, e.g. a budget's scope and period.
+        before: how it was; empty for nothing.
+        after: how it is; empty for nothing.
+    """
+
+    at: datetime
+    who: str
+    what: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +220,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """What a bucket has spent and holds, in nano-dollars.
+    """What a bucket has spent and holds: nano-dollars, tokens or requests, by its unit.
 
     Attributes:
         key: see `Bucket.key`.
@@ -162,6 +231,7 @@ class BucketState:
         spent: what has been settled.
         held: what is set aside for calls in flight.
         holds: how many calls those are.
+        unit: what is counted.
     """
 
     key: str
@@ -172,6 +242,7 @@ class BucketState:
     spent: int
     held: int
     holds: int
+    unit: Unit = Unit.USD
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +285,34 @@ class Ledger(Protocol):
     def hold(self, hold: Hold) -> HoldResult:
         """Set money aside in all buckets of the hold, or in none.
 
-        A bucket that is new is created, with what the entries of its period have spent; the buckets
-        of a run or a session start at 0. Leases that ended by the time of the call are swept first.
-        A call that is held already, or has an entry, is granted and changes nothing.
+        A bucket that is new is created, with what the entries of its period have spent and what
+        calls in flight hold; the buckets of a run, a session or a block start at 0. Leases that
+        ended by the time of the call are swept first. A call that is held already, or has an entry,
+        is granted and changes nothing.
         """
 
-    def settle(self, call: Call, outcome: Outcome) -> bool:
+    def extend(self, hold: Hold) -> HoldResult:
+        """Raise what a call holds to that of *hold*, and add buckets it does not have; or nothing.
+
+        What is held already and more than *hold* says stays as it is. A call that holds nothing any
+        more is granted and changes nothing.
+        """
+
+    def renew(self, calls: Sequence[str], until: datetime) -> int:
+        """Put off the end of the leases of calls that still hold; return how many there are."""
+
+    def settle(self, call: Call, outcome: Outcome) -> Settled | None:
         """Replace the hold of a call by its true cost and write the entry.
 
         The cost may exceed the hold. A call that was swept as lost gets a correction; one that was
-        never held gets an entry that no bucket counts. Return False when it was settled before.
+        never held gets an entry that no bucket counts. Return `None` when it was settled before.
+        """
+
+    def record(self, call: Call, outcome: Outcome, buckets: Sequence[Bucket]) -> bool:
+        """Write the entry of a call that was not held, and charge it to *buckets*.
+
+        For what is known only afterwards: an entry that waited in a spool, or a report of someone
+        else's call. Return False when the call has an entry already.
         """
 
     def release(self, call_id: str) -> bool:
@@ -249,6 +338,33 @@ class Ledger(Protocol):
         Refusals by one bucket within a minute that share model, provider and labels are one entry
         with a count.
         """
+
+    def holds(self) -> list[OpenHold]:
+        """Return what is held now, oldest first."""
+
+    def tell(self, bucket: str, threshold: str, at: datetime) -> bool:
+        """Claim the right to tell that a bucket has reached a threshold: once for all processes."""
+
+    def budgets(self) -> dict[BudgetKey, Budget | None]:
+        """Return the budgets set while running; `None` where a scope is to have none."""
+
+    def set_budget(self, key: BudgetKey, budget: Budget | None, *, who: str, at: datetime) -> None:
+        """Set a budget for all processes, or that its scope has none; noted in the audit."""
+
+    def unset_budget(self, key: BudgetKey, *, who: str, at: datetime) -> bool:
+        """Forget what was set for a scope, so that code, environment and file decide again."""
+
+    def changes(self) -> list[Change]:
+        """Return the audit, oldest first."""
+
+    def revision(self) -> int:
+        """Return a number that grows with every change in the audit."""
+
+    def standing(self, buckets: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return what those buckets that exist have spent and hold, by key."""
+
+    def drop(self, bucket: str) -> bool:
+        """Remove a bucket that holds nothing, such as that of a block that is over."""
 
     def sweep(self, now: datetime) -> int:
         """Turn holds whose lease has ended into entries of status lost; return how many."""

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from llmcost_plugins.errors import LedgerUnavailable
 
 APPLICATION_ID: Final = 0x4C4C4D43
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 OLDEST_SQLITE: Final = (3, 37, 0)
 BUSY_TIMEOUT_S: Final = 10.0
 

@@ -2,61 +2,28 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
-from llmcost_plugins.errors import Refusal
+from llmcost_plugins.budgets import Budget, Unit
 from llmcost_plugins.labels import Labels
-from llmcost_plugins.ledger.base import BucketState, Call, Entry, Outcome, Status, Total
-from llmcost_plugins.periods import Period, window
+from llmcost_plugins.ledger.base import (
+    BucketState,
+    Call,
+    Charge,
+    Entry,
+    OpenHold,
+    Outcome,
+    Status,
+    Total,
+)
+from llmcost_plugins.ledger.rules import dump, sums_of
+from llmcost_plugins.ledger.slots import Days, from_micros, micros, slot_of
+from llmcost_plugins.periods import Period
 from llmcost_plugins.pricing.cost import Line, parse_unit_price, unit_price
 from llmcost_plugins.usage import Trust, Usage
 
-FOREVER: Final = 2**62
-SLOT: Final = 30 * 60 * 1_000_000
-_MINUTE: Final = 60 * 1_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_INEXACT: Final = frozenset({Trust.ESTIMATED, Trust.INCONSISTENT})
-
 Row = tuple[Any, ...]
-
-
-def micros(instant: datetime) -> int:
-    """Return microseconds since 1970 UTC, exactly (a float timestamp is not exact)."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def from_micros(value: int) -> datetime:
-    """Return the instant in UTC."""
-    return _EPOCH + value * _MICROSECOND
-
-
-def slot_of(instant: datetime) -> int:
-    """Return the start of the half hour in microseconds."""
-    at = micros(instant)
-    return at - at % SLOT
-
-
-class Days:
-    """The days of a time zone; remembers the last one, since most calls are of the same."""
-
-    def __init__(self, zone: tzinfo) -> None:
-        self._zone = zone
-        self._last = window(Period.DAY, _EPOCH, zone)
-
-    def start_of(self, instant: datetime) -> int:
-        """Return the start of the day that contains *instant*, in microseconds."""
-        day = self._last
-        if instant not in day:
-            day = self._last = window(Period.DAY, instant, self._zone)
-        assert day.start is not None  # noqa: S101 - only Period.TOTAL has none
-        return micros(day.start)
-
-
-# Compact, and text stays readable. One encoder: `json.dumps` would make a new one each time.
-dump: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def call_row(call: Call) -> Row:
@@ -79,21 +46,8 @@ def call_from(call_id: str, row: Row) -> Call:
     return Call(call_id, from_micros(at), model, requested, provider, known, run)
 
 
-def refusal_id(call: Call, refusal: Refusal) -> str:
-    """Return the id that all refusals share which are written as one entry."""
-    shared = (
-        refusal.scope,
-        refusal.period,
-        call.model,
-        call.provider,
-        sorted(call.labels.values.items()),
-        micros(call.at) // _MINUTE,
-    )
-    return f"refused|{dump(shared)}"
-
-
 def entry_row(call: Call, outcome: Outcome, buckets: str) -> Row:
-    """Return the columns of a new entry; *buckets* is a JSON array of keys."""
+    """Return the columns of a new entry; *buckets* is a JSON object of keys and charges."""
     at, model, requested, provider, run, labels, tags = call_row(call)
     return (
         call.id,
@@ -116,7 +70,7 @@ def entry_row(call: Call, outcome: Outcome, buckets: str) -> Row:
         outcome.fingerprint,
         outcome.detail,
         buckets,
-        dump({line.meter: (line.quantity, unit_price(line.rate)) for line in outcome.lines}),
+        dump(_lines_to_json(outcome.lines)),
         outcome.mends or "",
         outcome.usage.prompt_tokens,
         outcome.usage.completion_tokens,
@@ -152,33 +106,64 @@ def entry_from(row: Row) -> Entry:
         preferred_cost=preferred_cost,
         fingerprint=fingerprint,
         detail=detail,
-        lines=tuple(
-            Line(meter, quantity, parse_unit_price(price))
-            for meter, (quantity, price) in json.loads(prices).items()
-        ),
+        lines=_lines_from_json(json.loads(prices)),
         mends=Trust(mends) if mends else None,
     )
     call = call_from(call_id, (at, model, requested, provider, run, labels, tags))
     return Entry(call, outcome, count)
 
 
+def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as plain values."""
+    return {
+        "status": outcome.status,
+        "usage": outcome.usage.to_counts(),
+        "trust": outcome.usage.trust,
+        "cost": outcome.cost,
+        "finished_at": micros(outcome.finished_at),
+        "served": outcome.served,
+        "saved": outcome.saved,
+        "preferred_model": outcome.preferred_model,
+        "preferred_cost": outcome.preferred_cost,
+        "fingerprint": outcome.fingerprint,
+        "detail": outcome.detail,
+        "lines": _lines_to_json(outcome.lines),
+        "mends": outcome.mends,
+    }
+
+
+def outcome_from_json(facts: dict[str, Any]) -> Outcome:
+    """Read what `outcome_to_json` has written."""
+    return Outcome(
+        status=Status(facts["status"]),
+        usage=Usage.from_counts(facts["usage"], Trust(facts["trust"])),
+        cost=facts["cost"],
+        finished_at=from_micros(facts["finished_at"]),
+        served=facts["served"],
+        saved=facts["saved"],
+        preferred_model=facts["preferred_model"],
+        preferred_cost=facts["preferred_cost"],
+        fingerprint=facts["fingerprint"],
+        detail=facts["detail"],
+        lines=_lines_from_json(facts["lines"]),
+        mends=Trust(facts["mends"]) if facts["mends"] else None,
+    )
+
+
+def _lines_to_json(lines: Sequence[Line]) -> dict[str, tuple[int, str]]:
+    return {line.meter: (line.quantity, unit_price(line.rate)) for line in lines}
+
+
+def _lines_from_json(lines: dict[str, Any]) -> tuple[Line, ...]:
+    return tuple(
+        Line(meter, quantity, parse_unit_price(price)) for meter, (quantity, price) in lines.items()
+    )
+
+
 def totals_rows(call: Call, outcome: Outcome, days: Days) -> tuple[Row, Row]:
     """Return what an entry adds to the sums by slot and to those by person."""
     labels = call.labels.values
-    usage = outcome.usage
-    # The cost of a correction is a difference, which says nothing about another model.
-    compared = outcome.preferred_cost is not None and outcome.status is not Status.CORRECTION
-    fallback_saved = (outcome.preferred_cost or 0) - outcome.cost if compared else 0
-    sums = (
-        1,
-        outcome.cost,
-        outcome.saved,
-        fallback_saved,
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        (usage.trust in _INEXACT) - (outcome.mends in _INEXACT),
-        (usage.trust is Trust.UNPRICED) - (outcome.mends is Trust.UNPRICED),
-    )
+    sums = sums_of(outcome)
     groups = (
         call.model,
         call.provider,
@@ -202,6 +187,37 @@ def total_from(row: Row, by: Sequence[str]) -> Total:
 
 def bucket_state_from(row: Row) -> BucketState:
     """Rebuild a bucket's state from a row of the query ``open_buckets``."""
-    key, scope, pattern, period, resets, spent, held, holds = row
+    key, scope, pattern, period, resets, spent, held, holds, unit = row
     resets_at = None if resets is None else from_micros(resets)
-    return BucketState(key, scope, pattern, Period(period), resets_at, spent, held, holds)
+    per = Period(period)
+    return BucketState(key, scope, pattern, per, resets_at, spent, held, holds, Unit(unit))
+
+
+def open_hold_from(row: Row) -> OpenHold:
+    """Rebuild a hold from a row of the query ``open_holds``."""
+    call_id, amount, tokens, lease, owner, buckets = row[:6]
+    call = call_from(call_id, row[6:])
+    charge = Charge(amount, tokens)
+    return OpenHold(call, charge, json.loads(buckets), from_micros(lease), owner)
+
+
+def budget_row(budget: Budget | None) -> str | None:
+    """Return a budget as JSON; `None` for the word that a scope has none."""
+    if budget is None:
+        return None
+    return dump(
+        {
+            "scope": budget.scope,
+            "limit": str(budget.limit),
+            "per": budget.per,
+            "on_exceed": budget.on_exceed,
+            "unit": budget.unit,
+            "warn_at": [str(share) for share in budget.warn_at],
+            "degrade_at": None if budget.degrade_at is None else str(budget.degrade_at),
+        }
+    )
+
+
+def budget_from(text: str | None) -> Budget | None:
+    """Read what `budget_row` has written."""
+    return None if text is None else Budget(**json.loads(text))

@@ -1,62 +1,84 @@
 """The ledger in an SQLite file: the default store, shared by the processes of one machine."""
 
+import json
 import logging
 import re
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from llmcost_plugins.budgets import Action, Bucket
-from llmcost_plugins.errors import (
-    ConfigurationError,
-    LedgerUnavailable,
-    Refusal,
-    describe_choices,
-)
+from llmcost_plugins.budgets import Bucket, Budget, BudgetKey, Unit
+from llmcost_plugins.errors import ConfigurationError, LedgerUnavailable, Refusal
 from llmcost_plugins.ledger.base import (
-    GROUPS,
     BucketState,
     Call,
+    Change,
+    Charge,
     Entry,
     Hold,
     HoldResult,
     Learned,
+    OpenHold,
     Outcome,
+    Settled,
     Status,
     Total,
     repriced_id,
 )
 from llmcost_plugins.ledger.database import Database, load_sql
 from llmcost_plugins.ledger.rows import (
-    FOREVER,
-    Days,
     bucket_state_from,
+    budget_from,
+    budget_row,
     call_from,
     call_row,
-    dump,
     entry_from,
     entry_row,
-    from_micros,
-    micros,
-    refusal_id,
-    slot_of,
+    open_hold_from,
     total_from,
     totals_rows,
 )
-from llmcost_plugins.usage import Trust, Usage
+from llmcost_plugins.ledger.rules import (
+    Standing,
+    change_of,
+    charge_of,
+    dump,
+    found_again,
+    in_words,
+    judge,
+    lost,
+    more_than,
+    raised,
+    refused,
+    starts_at_zero,
+    wanted_of,
+)
+from llmcost_plugins.ledger.slots import (
+    FOREVER,
+    SLOT,
+    Days,
+    Kept,
+    check_groups,
+    from_micros,
+    kept,
+    micros,
+    slot_span,
+)
+from llmcost_plugins.periods import Period
+from llmcost_plugins.usage import Trust
+
+if TYPE_CHECKING:
+    from llmcost_plugins.ledger.upkeep import Upkeep
 
 _log: Final = logging.getLogger("llmcost_plugins")
-_KEPT_BY_SLOT: Final = frozenset(
-    {"slot", "model", "provider", "feature", "team", "project", "status"}
-)
-_KEPT_BY_PERSON: Final = frozenset({"slot", "user", "session", "status"})
-_START_AT_ZERO: Final = frozenset({"run", "session"})
+_NOWHERE: Final = "{}"
+"""The buckets of a call that touches none."""
 
 
 class SQLiteLedger:
@@ -86,13 +108,15 @@ class SQLiteLedger:
         if scheme != "sqlite" or not separator or not path:
             msg = (
                 f"LLMCOST_LEDGER={url!r} is not a ledger's URL; a good value is "
-                f"'sqlite:////var/lib/myapp/llmcost.db' (or 'sqlite:///llmcost.db', relative)"
+                f"'sqlite:////var/lib/myapp/llmcost.db' ('sqlite:///llmcost.db' is relative; "
+                f"'memory://' is gone with the process)"
             )
             raise ConfigurationError(msg)
         if path == ":memory:":
             msg = (
                 f"LLMCOST_LEDGER={url!r} would be gone with the process, and with it what was "
-                f"spent; name a file, such as 'sqlite:////var/lib/myapp/llmcost.db'"
+                f"spent; name a file, such as 'sqlite:////var/lib/myapp/llmcost.db' (or say "
+                f"'memory://' where nothing is to be kept)"
             )
             raise ConfigurationError(msg)
         if query not in {"", "sync=full", "sync=normal"}:
@@ -110,64 +134,107 @@ class SQLiteLedger:
         """The file."""
         return self._database.path
 
+    @property
+    def upkeep(self) -> "Upkeep":
+        """The maintenance verbs."""
+        from llmcost_plugins.ledger.upkeep import Upkeep
+
+        return Upkeep(self.path, self._writing, self._days)
+
     def hold(self, hold: Hold) -> HoldResult:
         """See `Ledger.hold`."""
         with self._writing() as db:
-            self._sweep(db, hold.call.at)
-            if db.execute(self._sql["is_known"], {"call": hold.call.id}).fetchone()[0]:
+            facts = {"now": micros(hold.call.at), "call": hold.call.id}
+            expired, known = db.execute(self._sql["outlook"], facts).fetchone()
+            if expired:
+                self._sweep(db, hold.call.at)
+            if known:
                 return HoldResult()
-            keys = dump([bucket.key for bucket in hold.buckets])
-            result = self._judge(db, hold, keys)
+            wanted = wanted_of(hold)
+            amounts = dump(wanted)
+            result = self._judge(db, hold.call.id, hold.buckets, wanted)
             if result.refusal is None:
-                if hold.buckets:
-                    db.execute(self._sql["hold_in_buckets"], (hold.amount, keys))
-                lease = micros(hold.lease_until)
-                row = (hold.call.id, hold.amount, lease, hold.owner, keys, *call_row(hold.call))
-                db.execute(self._sql["add_hold"], row)
+                if wanted:
+                    db.execute(self._sql["hold_in_buckets"], (amounts,))
+                db.execute(self._sql["add_hold"], _hold_row(hold, amounts))
             return result
 
-    def _judge(self, db: sqlite3.Connection, hold: Hold, keys: str) -> HoldResult:
-        """Tell whether the hold fits in every bucket, creating those that are new."""
-        if not hold.buckets:
-            return HoldResult()
-        rows = db.execute(self._sql["bucket_states"], (keys,)).fetchall()
-        states = {key: (spent, held, holds) for key, spent, held, holds in rows}
-        refusals: list[Refusal] = []
-        warnings: list[Refusal] = []
-        for bucket in hold.buckets:
-            spent, held, holds = states.get(bucket.key) or self._add_bucket(db, bucket)
-            # A call that costs nothing fits even when the money is gone.
-            if hold.amount and spent + held + hold.amount > bucket.limit:
-                refusal = _refusal(bucket, spent, held, holds, hold.amount)
-                only_warns = bucket.budget.on_exceed is Action.WARN
-                (warnings if only_warns else refusals).append(refusal)
-        if not refusals:
-            return HoldResult(warnings=warnings)
-        # What waiting cannot solve is the better reason.
-        worst = min(refusals, key=lambda refusal: refusal.only_holds_stand_in_the_way)
-        fall_back = all(refusal.may_fall_back for refusal in refusals)
-        return HoldResult(refusal=replace(worst, may_fall_back=fall_back))
+    def extend(self, hold: Hold) -> HoldResult:
+        """See `Ledger.extend`."""
+        with self._writing() as db:
+            found = db.execute(self._sql["hold_of"], (hold.call.id,)).fetchone()
+            if found is None:
+                return HoldResult()
+            usd, tokens, known = found
+            held: dict[str, int] = json.loads(known)
+            more = more_than(held, wanted_of(hold))
+            result = self._judge(db, hold.call.id, [b for b in hold.buckets if b.key in more], more)
+            if result.refusal is None and more:
+                db.execute(self._sql["more_in_buckets"], {"known": known, "more": dump(more)})
+                largest = max(usd, hold.charge.usd), max(tokens, hold.charge.tokens)
+                db.execute(
+                    self._sql["change_hold"], (*largest, dump(raised(held, more)), hold.call.id)
+                )
+            return result
 
-    def _add_bucket(self, db: sqlite3.Connection, bucket: Bucket) -> tuple[int, int, int]:
+    def renew(self, calls: Sequence[str], until: datetime) -> int:
+        """See `Ledger.renew`."""
+        with self._writing() as db:
+            facts = {"until": micros(until), "calls": dump(list(calls))}
+            return db.execute(self._sql["renew"], facts).rowcount
+
+    def _judge(
+        self,
+        db: sqlite3.Connection,
+        call_id: str,
+        buckets: Sequence[Bucket],
+        wanted: Mapping[str, int],
+    ) -> HoldResult:
+        """Tell whether so much more fits in every bucket, creating those that are new."""
+        if not buckets:
+            return HoldResult()
+        rows = db.execute(self._sql["bucket_states"], (dump(wanted),)).fetchall()
+        states = {key: (spent, held, holds) for key, spent, held, holds in rows}
+        return judge(
+            buckets,
+            wanted,
+            lambda bucket: states.get(bucket.key) or self._add_bucket(db, bucket, call_id),
+        )
+
+    def _add_bucket(self, db: sqlite3.Connection, bucket: Bucket, call_id: str) -> Standing:
         starts = micros(bucket.starts_at) if bucket.starts_at else None
         resets = micros(bucket.resets_at) if bucket.resets_at else None
-        spent = 0
-        if not _START_AT_ZERO & bucket.match.keys():
-            found = db.execute(
-                self._sql["spent_since"],
-                {
-                    "starts_at": -FOREVER if starts is None else starts,
-                    "resets_at": FOREVER if resets is None else resets,
-                    "match": dump(dict(bucket.match)),
-                },
-            )
-            spent = found.fetchone()[0]
-        budget = bucket.budget
-        row = (bucket.key, bucket.scope, budget.scope, budget.per, starts, resets, spent)
+        spent, joined = 0, []
+        if not starts_at_zero(bucket):
+            span = {
+                "starts_at": -FOREVER if starts is None else starts,
+                "resets_at": FOREVER if resets is None else resets,
+            }
+            spent = self._spent_in(db, bucket, span).of(bucket.unit)
+            facts = {"key": bucket.key, "unit": bucket.unit, "match": dump(dict(bucket.match))}
+            # Other calls in flight, that began before this bucket was known, end in it, too.
+            others = {**span, **facts, "but": call_id}
+            joined = db.execute(self._sql["join_holds"], others).fetchall()
+        held = sum(amount for (amount,) in joined)
+        budget, sums = bucket.budget, (spent, held, len(joined), bucket.unit)
+        row = (bucket.key, bucket.scope, budget.scope, budget.per, starts, resets, *sums)
         db.execute(self._sql["add_bucket"], row)
-        return spent, 0, 0
+        return spent, held, len(joined)
 
-    def settle(self, call: Call, outcome: Outcome) -> bool:
+    def _spent_in(self, db: sqlite3.Connection, bucket: Bucket, span: Mapping[str, int]) -> Charge:
+        """Sum what was spent in a bucket's period: from the totals where they are as fine."""
+        ends = span["starts_at"], span["resets_at"]
+        table = kept([*bucket.match, "slot"], ends, self._days)
+        aligned = all(abs(end) == FOREVER or end % SLOT == 0 for end in ends)
+        if table is Kept.BY_SCAN or not aligned:
+            facts = {**span, "match": dump(dict(bucket.match))}
+            return Charge(*db.execute(self._sql["spent_by_entries"], facts).fetchone())
+        # The keys are columns of that table, see kept().
+        filters = "".join(f" AND {key} = :{key}" for key in bucket.match)
+        query = self._sql["spent_by_totals"].format(table=table, filters=filters)
+        return Charge(*db.execute(query, {**span, **bucket.match}).fetchone())
+
+    def settle(self, call: Call, outcome: Outcome) -> Settled | None:
         """See `Ledger.settle`.
 
         The garbage collector may end an abandoned stream in the middle of another verb of the same
@@ -175,9 +242,26 @@ class SQLiteLedger:
         """
         if self._database.is_writing_here:
             self._deferred.append((call, outcome))
-            return True
+            return Settled({})
         with self._writing() as db:
             return self._settle(db, call, outcome)
+
+    def record(self, call: Call, outcome: Outcome, buckets: Sequence[Bucket]) -> bool:
+        """See `Ledger.record`."""
+        with self._writing() as db:
+            facts = {"now": micros(call.at), "call": call.id}
+            if db.execute(self._sql["outlook"], facts).fetchone()[1]:
+                return False
+            charge = charge_of(outcome)
+            charges = dump({bucket.key: charge.of(bucket.unit) for bucket in buckets})
+            rows = db.execute(self._sql["bucket_states"], (charges,)).fetchall()
+            known = {row[0] for row in rows}
+            for bucket in buckets:
+                if bucket.key not in known:
+                    self._add_bucket(db, bucket, call.id)
+            self._add_entry(db, call, outcome, charges)
+            db.execute(self._sql["charge_in_buckets"], (charges,))
+            return True
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -185,46 +269,64 @@ class SQLiteLedger:
             with self._database.writing() as db:
                 yield db
         finally:
-            while self._deferred:
-                self._settle_deferred(*self._deferred.popleft())
+            self._settle_deferred()
 
-    def _settle_deferred(self, call: Call, outcome: Outcome) -> None:
-        try:
-            with self._database.writing() as db:
-                self._settle(db, call, outcome)
-        except LedgerUnavailable:
-            # Not raised: it would hit a verb that has nothing to do with this call.
-            _log.exception("the call %s could not be settled; it counts as lost in time", call.id)
+    def _settle_deferred(self) -> None:
+        while True:
+            try:
+                call, outcome = self._deferred.popleft()
+            except IndexError:  # asking first is no use: another thread may take the last one
+                return
+            try:
+                with self._database.writing() as db:
+                    self._settle(db, call, outcome)
+            except LedgerUnavailable:
+                # Not raised: it would hit a verb that has nothing to do with this call.
+                words = "the call %s could not be settled; it counts as lost in time"
+                _log.exception(words, call.id)
 
-    def _settle(self, db: sqlite3.Connection, call: Call, outcome: Outcome) -> bool:
+    def _settle(self, db: sqlite3.Connection, call: Call, outcome: Outcome) -> Settled | None:
         held = db.execute(self._sql["take_hold"], (call.id,)).fetchall()
         if held:
-            amount, keys = held[0]
-            moved = {"amount": amount, "cost": outcome.cost, "keys": keys}
-            db.execute(self._sql["settle_in_buckets"], moved)
-            return self._add_entry(db, call, outcome, keys)
+            return self._settle_held(db, call, outcome, held[0][2])
         earlier = db.execute(self._sql["entry_of"], (call.id,)).fetchone()
         if earlier is None:
-            return self._add_entry(db, call, outcome, "[]")
-        lost_cost, keys, status, trust = earlier
+            return Settled({}) if self._add_entry(db, call, outcome, "{}") else None
+        lost_cost, charged, status, trust = earlier
         if status != Status.LOST:
-            return False
-        correction = replace(
-            outcome,
-            status=Status.CORRECTION,
-            cost=outcome.cost - lost_cost,
-            detail=f"{outcome.status} after its hold was counted as lost",
-            mends=Trust(trust),
-        )
-        if not self._add_entry(db, call, correction, keys):
-            return False
-        db.execute(self._sql["correct_in_buckets"], (correction.cost, keys))
-        return True
+            return None
+        correction = found_again(outcome, lost_cost, Trust(trust))
+        true = charge_of(outcome)
+        units = db.execute(self._sql["units_of"], (charged,)).fetchall()
+        before: dict[str, int] = json.loads(charged)
+        changes = dump({key: true.of(Unit(unit)) - before[key] for key, unit in units})
+        if not self._add_entry(db, call, correction, changes):
+            return None
+        db.execute(self._sql["charge_in_buckets"], (changes,))
+        return Settled({})
+
+    def _settle_held(
+        self, db: sqlite3.Connection, call: Call, outcome: Outcome, amounts: str
+    ) -> Settled:
+        spent: dict[str, int] = {}
+        charges: dict[str, int] = {}
+        if amounts != _NOWHERE:
+            charge = charge_of(outcome)
+            facts = {
+                "hold": amounts,
+                "cost": charge.usd,
+                "tokens": charge.tokens,
+                "requests": charge.requests,
+            }
+            for key, charged, now in db.execute(self._sql["settle_in_buckets"], facts).fetchall():
+                charges[key], spent[key] = charged, now
+        self._add_entry(db, call, outcome, dump(charges))
+        return Settled(spent)
 
     def _add_entry(
-        self, db: sqlite3.Connection, call: Call, outcome: Outcome, buckets: str
+        self, db: sqlite3.Connection, call: Call, outcome: Outcome, charges: str
     ) -> bool:
-        row = entry_row(call, outcome, buckets)
+        row = entry_row(call, outcome, charges)
         if db.execute(self._sql["add_entry"], row).rowcount == 0:
             return False
         by_slot, by_person = totals_rows(call, outcome, self._days)
@@ -238,11 +340,12 @@ class SQLiteLedger:
             found = db.execute(self._sql["entry_of"], (entry.call.id,)).fetchone()
             if found is None:
                 return False
-            keys = found[1]
+            units = db.execute(self._sql["units_of"], (found[1],)).fetchall()
+            changes = dump({key: outcome.cost for key, unit in units if unit == Unit.USD})
             same = replace(entry.call, id=repriced_id(entry.call.id, outcome.fingerprint))
-            if not self._add_entry(db, same, outcome, keys):
+            if not self._add_entry(db, same, outcome, changes):
                 return False
-            db.execute(self._sql["correct_in_buckets"], (outcome.cost, keys))
+            db.execute(self._sql["charge_in_buckets"], (changes,))
             return True
 
     def learn(self, model: str, measure: str, ratio: int) -> Learned:
@@ -261,18 +364,15 @@ class SQLiteLedger:
         """See `Ledger.release`."""
         with self._writing() as db:
             held = db.execute(self._sql["take_hold"], (call_id,)).fetchall()
-            for amount, keys in held:
-                moved = {"amount": amount, "cost": 0, "keys": keys}
-                db.execute(self._sql["settle_in_buckets"], moved)
+            for _, _, amounts in held:
+                db.execute(self._sql["release_in_buckets"], (amounts,))
             return bool(held)
 
     def record_refusal(self, call: Call, refusal: Refusal) -> None:
         """See `Ledger.record_refusal`."""
-        same = replace(call, id=refusal_id(call, refusal))
-        detail = f"budget {refusal.scope} per {refusal.period}"
-        outcome = Outcome(Status.REFUSED, Usage(), 0, call.at, detail=detail)
+        same, outcome = refused(call, refusal)
         with self._writing() as db:
-            if not self._add_entry(db, same, outcome, "[]"):
+            if not self._add_entry(db, same, outcome, _NOWHERE):
                 db.execute(self._sql["count_refusal"], (same.id,))
                 by_slot, by_person = totals_rows(same, outcome, self._days)
                 db.execute(self._sql["add_totals"], by_slot)
@@ -286,11 +386,85 @@ class SQLiteLedger:
     def _sweep(self, db: sqlite3.Connection, now: datetime) -> int:
         expired = db.execute(self._sql["expired"], (micros(now),)).fetchall()
         for call_id, amount, *columns in expired:
-            usage = Usage(trust=Trust.ESTIMATED)
-            detail = "its process ended, or never said how the call did"
-            outcome = Outcome(Status.LOST, usage, amount, now, detail=detail)
-            self._settle(db, call_from(call_id, tuple(columns)), outcome)
+            ((_, _, amounts),) = db.execute(self._sql["take_hold"], (call_id,)).fetchall()
+            db.execute(self._sql["lose_in_buckets"], (amounts,))
+            call = call_from(call_id, tuple(columns))
+            self._add_entry(db, call, lost(amount, now), amounts)
         return len(expired)
+
+    def holds(self) -> list[OpenHold]:
+        """See `Ledger.holds`."""
+        query = self._sql["open_holds"]
+        return [
+            open_hold_from(row)
+            for row in self._database.read(lambda db: db.execute(query).fetchall())
+        ]
+
+    def standing(self, buckets: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """See `Ledger.standing`."""
+        query, keys = self._sql["bucket_states"], dump(dict.fromkeys(buckets, 0))
+        rows = self._database.read(lambda db: db.execute(query, (keys,)).fetchall())
+        return {key: (spent, held) for key, spent, held, _ in rows}
+
+    def drop(self, bucket: str) -> bool:
+        """See `Ledger.drop`."""
+        if not self.exists():
+            return False
+        with self._writing() as db:
+            return db.execute(self._sql["drop_bucket"], (bucket,)).rowcount == 1
+
+    def tell(self, bucket: str, threshold: str, at: datetime) -> bool:
+        """See `Ledger.tell`."""
+        with self._writing() as db:
+            return db.execute(self._sql["tell"], (bucket, threshold, micros(at))).rowcount == 1
+
+    def budgets(self) -> dict[BudgetKey, Budget | None]:
+        """See `Ledger.budgets`."""
+        query = self._sql["budgets"]
+        rows = self._database.read(lambda db: db.execute(query).fetchall())
+        return {
+            BudgetKey(scope, Period(per), Unit(unit)): budget_from(text)
+            for scope, per, unit, text in rows
+        }
+
+    def set_budget(self, key: BudgetKey, budget: Budget | None, *, who: str, at: datetime) -> None:
+        """See `Ledger.set_budget`."""
+        with self._writing() as db:
+            before = self._words(db, key)
+            db.execute(self._sql["set_budget"], (*key, budget_row(budget)))
+            self._note(db, who, at, key, before)
+
+    def unset_budget(self, key: BudgetKey, *, who: str, at: datetime) -> bool:
+        """See `Ledger.unset_budget`."""
+        with self._writing() as db:
+            before = self._words(db, key)
+            if db.execute(self._sql["unset_budget"], key).rowcount == 0:
+                return False
+            self._note(db, who, at, key, before)
+            return True
+
+    def _words(self, db: sqlite3.Connection, key: BudgetKey) -> str:
+        found = db.execute(self._sql["budget_of"], key).fetchone()
+        return "" if found is None else in_words(budget_from(found[0]))
+
+    def _note(
+        self, db: sqlite3.Connection, who: str, at: datetime, key: BudgetKey, before: str
+    ) -> None:
+        change = change_of(key, who, at, before, self._words(db, key))
+        row = (micros(change.at), change.who, change.what, change.before, change.after)
+        db.execute(self._sql["note_change"], row)
+
+    def changes(self) -> list[Change]:
+        """See `Ledger.changes`."""
+        query = self._sql["changes"]
+        rows = self._database.read(lambda db: db.execute(query).fetchall())
+        return [Change(from_micros(at), *words) for at, *words in rows]
+
+    def revision(self) -> int:
+        """See `Ledger.revision`."""
+        query = self._sql["last_change"]
+        found = self._database.read(lambda db: db.execute(query).fetchone())
+        return int(found[0])
 
     def entries(
         self, *, since: datetime | None = None, until: datetime | None = None
@@ -315,29 +489,16 @@ class SQLiteLedger:
         until: datetime | None = None,
     ) -> list[Total]:
         """See `Ledger.totals`."""
-        unknown = [field for field in by if field not in GROUPS]
-        if unknown:
-            msg = f"cannot group by {unknown[0]!r}; it must be one of {describe_choices(GROUPS)}"
-            raise ConfigurationError(msg)
+        check_groups(by)
         groups = "".join(f"{field}, " for field in by)
         grouping = f"GROUP BY {', '.join(by)} ORDER BY {', '.join(by)}" if by else ""
-        span = (slot_of(since) if since else -FOREVER, slot_of(until) if until else FOREVER)
+        span = slot_span(since, until)
         # The names are those of GROUPS, checked above.
         query = self._sql["sum_totals"].format(
-            groups=groups, table=self._table_for(by, span), grouping=grouping
+            groups=groups, table=kept(by, span, self._days), grouping=grouping
         )
         rows = self._database.read(lambda db: db.execute(query, span).fetchall())
         return [total_from(row, by) for row in rows]
-
-    def _table_for(self, by: Sequence[str], span: tuple[int, int]) -> str:
-        if _KEPT_BY_SLOT.issuperset(by):
-            return "totals"
-        if _KEPT_BY_PERSON.issuperset(by) and all(self._bounds_days(end) for end in span):
-            return "totals_by_person"
-        return "totals_by_scan"
-
-    def _bounds_days(self, instant: int) -> bool:
-        return abs(instant) == FOREVER or instant == self._days.start_of(from_micros(instant))
 
     def statuses(self, now: datetime) -> list[BucketState]:
         """See `Ledger.statuses`."""
@@ -374,15 +535,7 @@ def _named_queries() -> Iterator[tuple[str, str]]:
         yield name.strip(), re.sub(r";\s*$", "", text)
 
 
-def _refusal(bucket: Bucket, spent: int, held: int, holds: int, needed: int) -> Refusal:
-    return Refusal(
-        scope=bucket.scope,
-        period="run" if "run" in bucket.match else bucket.budget.per.value,
-        limit=bucket.limit,
-        spent=spent,
-        held=held,
-        holds=holds,
-        needed=needed,
-        resets_at=bucket.resets_at,
-        may_fall_back=bucket.budget.on_exceed is Action.FALLBACK,
-    )
+def _hold_row(hold: Hold, amounts: str) -> tuple[Any, ...]:
+    charge, lease = hold.charge, micros(hold.lease_until)
+    facts = (hold.call.id, charge.usd, lease, hold.owner, amounts)
+    return (*facts, *call_row(hold.call), charge.tokens)

@@ -4,134 +4,77 @@ Derive a class in your tests and say how to make an empty ledger::
 
     class TestMyLedger(LedgerContract):
         @pytest.fixture
-        def ledger(self):
-            with MyLedger(...) as ledger:
-                yield ledger
+        def make_ledger(self, tmp_path):
+            return lambda zone: MyLedger(tmp_path, zone=zone)
 """
 
 # ruff: noqa: D102, PLR2004, S101 - tests: their names are the sentences, pytest needs the asserts
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from itertools import count
-from typing import Any, Final
 
 import pytest
 
-from llmcost_plugins.budgets import Bucket, Budget, BudgetBook, Subject
+from llmcost_plugins.budgets import Budget
 from llmcost_plugins.errors import ConfigurationError, Refusal
 from llmcost_plugins.labels import Labels, make_labels
 from llmcost_plugins.ledger import (
     GROUPS,
-    BucketState,
     Call,
     Entry,
-    Hold,
     Learned,
     Ledger,
     Outcome,
     Status,
-    Total,
     original_id,
 )
-from llmcost_plugins.money import NANO_PER_USD
 from llmcost_plugins.pricing.cost import Line
+from llmcost_plugins.testing.bucket_contract import KATHMANDU, BucketContract
+from llmcost_plugins.testing.ledger_facts import (
+    LEASE,
+    NOON,
+    USD,
+    as_sums,
+    bucket,
+    buckets_of,
+    make_call,
+    make_hold,
+    outcome,
+    sums,
+    write_all_sorts,
+)
 from llmcost_plugins.usage import Trust, Usage
 
-NOON: Final = datetime(2026, 3, 10, 12, tzinfo=UTC)
-LEASE: Final = timedelta(minutes=15)
-USD: Final = NANO_PER_USD
-_INEXACT: Final = frozenset({Trust.ESTIMATED, Trust.INCONSISTENT})
-_ids = count()
+__all__ = [
+    "LEASE",
+    "NOON",
+    "USD",
+    "LedgerContract",
+    "bucket",
+    "buckets_of",
+    "make_call",
+    "make_hold",
+    "outcome",
+]
 
 
-def make_call(
-    at: datetime = NOON, *, model: str = "gpt-4o", run: str = "r1", **labels: str
-) -> Call:
-    """Return a call with an id of its own."""
-    return Call(f"call-{next(_ids)}", at, model, model, "openai", make_labels(labels), run)
-
-
-def buckets_of(call: Call, *budgets: Budget) -> list[Bucket]:
-    """Return the buckets that the call touches."""
-    subject = Subject(call.model, call.provider, call.labels, call.run)
-    return BudgetBook(budgets).buckets(subject, call.at)
-
-
-def make_hold(call: Call, amount: int, *budgets: Budget) -> Hold:
-    """Return a hold of so many nano-dollars in the buckets of the budgets."""
-    return Hold(call, amount, buckets_of(call, *budgets), call.at + LEASE, "host:1")
-
-
-def outcome(cost: int, **facts: Any) -> Outcome:
-    """Return how a call went that cost so many nano-dollars."""
-    known: dict[str, Any] = {"status": Status.OK, "usage": Usage(input=10, output=2)}
-    return Outcome(cost=cost, **{**known, "finished_at": NOON + timedelta(seconds=3), **facts})
-
-
-def bucket(ledger: Ledger, scope: str, now: datetime = NOON) -> BucketState:
-    """Return the one bucket of that scope in the period that contains *now*."""
-    (found,) = [state for state in ledger.statuses(now) if state.scope == scope]
-    return found
-
-
-def sums(entries: Iterable[Entry], by: Sequence[str]) -> dict[tuple[str, ...], list[int]]:
-    """Add the entries up the slow way, as `Ledger.totals` should."""
-    found: dict[tuple[str, ...], list[int]] = {}
-    for entry in entries:
-        key = tuple(_group(entry, field) for field in by)
-        line = found.setdefault(key, [0] * 10)
-        for place, value in enumerate(_summands(entry)):
-            line[place] += value
-    return found
-
-
-def _summands(entry: Entry) -> tuple[int, ...]:
-    done, counted = entry.outcome, entry.outcome.status not in {Status.REFUSED, Status.CORRECTION}
-    compared = done.preferred_cost is not None and done.status is not Status.CORRECTION
-    return (
-        entry.count if counted else 0,
-        entry.count if done.status is Status.REFUSED else 0,
-        entry.count if done.status is Status.CACHED else 0,
-        done.cost,
-        done.saved,
-        (done.preferred_cost or 0) - done.cost if compared else 0,
-        done.usage.prompt_tokens,
-        done.usage.completion_tokens,
-        (done.usage.trust in _INEXACT) - (done.mends in _INEXACT),
-        (done.usage.trust is Trust.UNPRICED) - (done.mends is Trust.UNPRICED),
-    )
-
-
-def _group(entry: Entry, field: str) -> str:
-    if field == "model":
-        return entry.call.model
-    if field == "provider":
-        return entry.call.provider
-    if field == "status":
-        return entry.outcome.status
-    if field == "slot":
-        at = entry.call.at.astimezone(UTC)
-        return at.replace(minute=at.minute // 30 * 30, second=0, microsecond=0).isoformat()
-    return entry.call.labels.values.get(field, "")
-
-
-def as_sums(totals: Iterable[Total]) -> dict[tuple[str, ...], list[int]]:
-    """Bring totals into the form of `sums`."""
-    return {total.group: list(astuple(total)[1:]) for total in totals}
-
-
-class LedgerContract:
-    """The tests. Override the fixture `ledger`."""
+class LedgerContract(BucketContract):
+    """The tests. Override the fixture `make_ledger`."""
 
     @pytest.fixture
-    def ledger(self) -> Iterator[Ledger]:
-        """Yield an empty ledger whose time zone is UTC."""
-        msg = "override the fixture `ledger`: yield an empty ledger whose time zone is UTC"
+    def make_ledger(self) -> Callable[[tzinfo], Ledger]:
+        """Return what makes an empty ledger of a time zone; it is called once in a test."""
+        msg = "override the fixture `make_ledger`: return what makes an empty ledger of a time zone"
         raise NotImplementedError(msg)
+
+    @pytest.fixture
+    def ledger(self, make_ledger: Callable[[tzinfo], Ledger]) -> Iterator[Ledger]:
+        """Yield an empty ledger whose time zone is UTC."""
+        with make_ledger(UTC) as ledger:
+            yield ledger
 
     def test_a_hold_sets_money_aside_in_every_bucket(self, ledger: Ledger) -> None:
         call = make_call(user="u1")
@@ -201,7 +144,11 @@ class LedgerContract:
         assert bucket(ledger, "global").spent == 2 * USD
 
     def test_a_call_that_costs_nothing_fits_when_all_is_spent(self, ledger: Ledger) -> None:
-        assert ledger.hold(make_hold(make_call(), 0, Budget("global", 0))).refusal is None
+        call, budget = make_call(), Budget("global", 1)
+        ledger.hold(make_hold(call, USD, budget))
+        ledger.settle(call, outcome(3 * USD))
+        assert ledger.hold(make_hold(make_call(), 0, budget)).refusal is None
+        assert ledger.hold(make_hold(make_call(), 1, budget)).refusal is not None
 
     def test_a_call_without_buckets_is_held_and_settled(self, ledger: Ledger) -> None:
         call = make_call()
@@ -244,7 +191,7 @@ class LedgerContract:
             call = make_call()
             if ledger.hold(make_hold(call, USD, budget)).refusal is not None:
                 return False
-            return ledger.settle(call, outcome(USD))
+            return ledger.settle(call, outcome(USD)) is not None
 
         with ThreadPoolExecutor(16) as pool:
             granted = sum(pool.map(one_call, range(64)))
@@ -462,7 +409,7 @@ class LedgerContract:
         assert bucket(ledger, "global").spent == 30
         (total,) = ledger.totals([])
         assert (total.calls, total.cost, total.prompt_tokens) == (1, 30, 10)
-        assert total.fallback_saved == 0
+        assert (total.fallback_saved, total.inexact) == (0, 0)
 
     def test_equal_refusals_within_a_minute_are_one_entry_with_a_count(
         self, ledger: Ledger
@@ -546,36 +493,45 @@ class LedgerContract:
         with pytest.raises(ConfigurationError, match=r"'color'.*'model'"):
             ledger.totals(["model", "color"])
 
+    def test_sums_by_user_and_slot_keep_the_days_of_the_ledgers_time_zone(
+        self, make_ledger: Callable[[tzinfo], Ledger]
+    ) -> None:
+        midnight = datetime(2026, 3, 11, tzinfo=KATHMANDU)
+        with make_ledger(KATHMANDU) as ledger:
+            for at, cost in ((midnight - timedelta(minutes=1), 1), (midnight, 20)):
+                ledger.settle(make_call(at, user="u1"), outcome(cost))
+            assert [(total.group, total.cost) for total in ledger.totals(["slot", "user"])] == [
+                (("2026-03-09T18:15:00+00:00", "u1"), 1),
+                (("2026-03-10T18:15:00+00:00", "u1"), 20),
+            ]
+            by_model = [(total.group, total.cost) for total in ledger.totals(["slot", "model"])]
+            assert by_model == [(("2026-03-10T18:00:00+00:00", "gpt-4o"), 21)]
+            # The day does not begin with a half hour of UTC, so its first one is counted whole.
+            for by in (["user"], ["model"]):
+                assert [total.cost for total in ledger.totals(by, since=midnight)] == [21]
+
+    def test_totals_come_in_the_order_of_their_groups(self, ledger: Ledger) -> None:
+        write_all_sorts(ledger)
+        for by in (["team", "status"], ["status", "team"], ["slot"]):
+            groups = [total.group for total in ledger.totals(by)]
+            assert groups == sorted(groups)
+
+    def test_instants_are_read_back_in_utc(self, ledger: Ledger) -> None:
+        local = NOON.astimezone(KATHMANDU)
+        ledger.settle(make_call(local), outcome(1, finished_at=local + LEASE))
+        ledger.hold(make_hold(make_call(local), 1))
+        (entry,), (held,) = ledger.entries(), ledger.holds()
+        shown = entry.call.at, entry.outcome.finished_at, held.call.at, held.lease_until
+        assert shown == (NOON, NOON + LEASE, NOON, NOON + LEASE)
+        assert {instant.tzinfo for instant in shown} == {UTC}
+
+    def test_a_ledger_that_was_used_is_there(self, ledger: Ledger) -> None:
+        ledger.settle(make_call(), outcome(1))
+        assert ledger.exists()
+
     def test_a_closed_ledger_opens_again(self, ledger: Ledger) -> None:
         ledger.settle(make_call(), outcome(1))
         ledger.close()
         ledger.close()
         ledger.settle(make_call(), outcome(2))
         assert [entry.outcome.cost for entry in ledger.entries()] == [1, 2]
-
-
-def write_all_sorts(ledger: Ledger) -> None:
-    """Write entries of every status, by several callers, over two days."""
-    teams, users, models = ("a", "b", ""), ("u1", "u2"), ("gpt-4o", "gpt-4o-mini")
-    for n in range(60):
-        labels = {"team": teams[n % 3], "user": users[n % 2], "session": f"s{n % 5}"}
-        call = make_call(
-            NOON + timedelta(minutes=37 * n),
-            model=models[n % 2],
-            feature=f"f{n % 4}",
-            **{key: value for key, value in labels.items() if value},
-        )
-        hold = make_hold(call, 1000 + n, Budget("global", 10**6), Budget("user:*", 10**6, "day"))
-        if n % 10 == 7:
-            ledger.record_refusal(call, Refusal("global", "total", 1, 1, 0, 0, n, None, True))
-            continue
-        ledger.hold(hold)
-        if n % 10 == 3:
-            ledger.sweep(hold.lease_until)
-        if n % 20 != 3:
-            status = (Status.OK, Status.CACHED, Status.ABORTED, Status.ERROR)[n % 4]
-            usage = Usage(input=n, cache_read=1, output=2, audio_out=3, trust=list(Trust)[n % 4])
-            facts = (
-                {"preferred_model": "gpt-5", "preferred_cost": (0, 5000)[n % 2]} if n % 3 else {}
-            )
-            ledger.settle(call, outcome(n, status=status, usage=usage, saved=n, **facts))

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+from collections.abc import Callable
+from datetime import tzinfo
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,5 @@ from llmcost_plugins.testing.ledger_contract import LedgerContract
 
 class TestSQLiteLedger(LedgerContract):
     @pytest.fixture
-    def ledger(self, tmp_path: Path) -> Iterator[Ledger]:
-        with open_ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-            yield ledger
+    def make_ledger(self, tmp_path: Path) -> Callable[[tzinfo], Ledger]:
+        return lambda zone: open_ledger(f"sqlite:///{tmp_path}/ledger.db", zone)

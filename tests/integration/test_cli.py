@@ -96,10 +96,10 @@ def test_budgets_show_limit_spent_and_left(llmcost: Run, ledger: Path) -> None:
     done = llmcost("budgets", "--format", "json", **settings)
     assert done.returncode == 0, done.stderr
     by_scope = {row["scope"]: row for row in json.loads(done.stdout)}
-    assert by_scope["global"]["limit_usd"] == "1"
-    assert by_scope["global"]["spent_usd"] == "0.00721"
-    assert by_scope["global"]["left_usd"] == "0.99279"
-    assert by_scope["feature:chat"]["spent_usd"] == "0.00371"
+    assert by_scope["global"]["limit"] == "1"
+    assert by_scope["global"]["spent"] == "0.00721"
+    assert by_scope["global"]["left"] == "0.99279"
+    assert by_scope["feature:chat"]["spent"] == "0.00371"
     assert "global" in llmcost("budgets", **settings).stdout
 
 

@@ -2,14 +2,17 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from llmcost_plugins import CostTracker, Usage
+from llmcost_plugins import Budget, CostTracker, Usage, attribute
 from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.pricing import CallSize
 
@@ -88,3 +91,73 @@ def test_what_cannot_be_repriced_is_said(
     done = llmcost("reprice", *arguments, **environment)
     assert (done.returncode, done.stdout) == (status, "")
     assert says in done.stderr
+
+
+def test_verify_finds_what_was_changed_behind_the_ledgers_back(
+    llmcost: Run, tmp_path: Path
+) -> None:
+    sound = llmcost("verify", "--format", "json")
+    assert (sound.returncode, json.loads(sound.stdout)) == (0, []), sound.stderr
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db, db:
+        db.execute("UPDATE totals SET cost = cost + 7")
+    broken = llmcost("verify", "--format", "json")
+    assert broken.returncode == 1
+    assert json.loads(broken.stdout)
+    assert "What" in llmcost("verify").stdout
+
+
+def test_purge_deletes_old_entries_and_keeps_the_sums(llmcost: Run) -> None:
+    done = llmcost("purge", "--before", datetime.now(UTC).isoformat())
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("3 entries deleted")
+    assert llmcost("verify").returncode == 0
+    assert llmcost("purge").returncode == 2
+    assert llmcost("purge", "--before", "soon").returncode == 2
+
+
+def test_purge_takes_a_user_out_of_the_file(llmcost: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    tracker = CostTracker.from_env(ledger=url)
+    with attribute(user="jane@example.com"):
+        call = tracker.start(CallSpec("hers", "gpt-4o", None, CallSize(1000, 100)))
+    call.finish(Usage(input=1000, output=100))
+    tracker.close()
+    assert b"jane@example.com" in (tmp_path / "ledger.db").read_bytes()
+    done = llmcost("purge", "--user", "jane@example.com")
+    assert (done.returncode, done.stderr) == (0, "1 entries lost the name of the user\n")
+    for file in tmp_path.glob("ledger.db*"):
+        assert b"jane@example.com" not in file.read_bytes()
+
+
+def test_backup_is_a_ledger_and_never_overwrites(llmcost: Run, tmp_path: Path) -> None:
+    assert llmcost("backup", "copy.db").returncode == 0
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert llmcost("verify", LLMCOST_LEDGER="sqlite:///copy.db").returncode == 0
+    again = llmcost("backup", "copy.db")
+    assert again.returncode == 2
+    assert "'copy.db'" in again.stderr
+
+
+def test_vacuum_says_what_it_gave_back(llmcost: Run) -> None:
+    done = llmcost("vacuum")
+    assert done.returncode == 0, done.stderr
+    assert "bytes before" in done.stderr
+
+
+def test_holds_shows_calls_in_flight(llmcost: Run, tmp_path: Path) -> None:
+    assert json.loads(llmcost("holds", "--format", "json").stdout) == []
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    tracker = CostTracker.from_env(ledger=url, budgets=(Budget("global", 1),))
+    call = tracker.start(CallSpec("running", "gpt-4o", None, CallSize(1000, 100)))
+    (row,) = json.loads(llmcost("holds", "--format", "json").stdout)
+    assert (row["call"], row["held_usd"]) == ("running", "0.0035")
+    assert str(os.getpid()) in row["owner"]
+    assert "running" in llmcost("holds").stdout
+    call.finish(Usage(input=1000, output=100))
+    tracker.close()
+
+
+def test_a_ledger_in_memory_has_no_file_to_look_after(llmcost: Run) -> None:
+    done = llmcost("verify", LLMCOST_LEDGER="memory://")
+    assert done.returncode == 2
+    assert "'memory://'" in done.stderr

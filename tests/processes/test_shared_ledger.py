@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills processes as POSI
 
 WORKER = Path(__file__).with_name("worker.py")
 MOST = 3_500_000
+SHARES = (80, 90)
 
 
 def start(path: Path, limit: str, threads: int, calls: int, *mode: str) -> subprocess.Popen[str]:
@@ -59,10 +60,19 @@ def test_processes_and_threads_never_overspend_and_use_the_budget_up(path: Path)
     workers = [start(path, "0.6", threads=8, calls=200) for _ in range(4)]
     go(workers)
     done: dict[str, int] = {}
+    told: list[str] = []
     for worker in workers:
         output, errors = worker.communicate(timeout=60)
-        assert (worker.returncode, errors) == (0, "")
+        assert worker.returncode == 0
+        told += errors.splitlines()
         done |= settled(output)
+    # Each threshold of each budget is told once, by one of the processes.
+    reached = [line.partition("%")[0] for line in told]
+    assert sorted(reached) == [
+        f"budget {scope!r} per {period} has reached {share}"
+        for scope, period in (("global", "total"), ("model:gpt-4o", "year"))
+        for share in SHARES
+    ]
     with open_ledger(f"sqlite:///{path}") as ledger:
         states = ledger.statuses(datetime.now(UTC))
         assert len(states) == 2

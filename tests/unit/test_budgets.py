@@ -174,7 +174,7 @@ def test_a_float_is_refused_with_the_remedy() -> None:
 
 def test_a_budget_is_a_fact() -> None:
     budget = Budget("team:alpha+feature:chat", "12.50", Period.MONTH)
-    assert (budget.limit, budget.limit_nano) == (Decimal("12.5"), 12_500_000_000)
+    assert (budget.limit, budget.limit_count) == (Decimal("12.5"), 12_500_000_000)
     assert pickle.loads(pickle.dumps(budget)) == budget
     assert {budget: 1}[Budget("team:alpha+feature:chat", "12.5", "month")] == 1
 

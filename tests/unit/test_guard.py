@@ -1,5 +1,4 @@
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -9,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from llmcost_plugins.budgets import Budget
-from llmcost_plugins.errors import BudgetExceeded
+from llmcost_plugins.errors import BudgetExceeded, Refusal
 from llmcost_plugins.guard import Guard, current_owner
-from llmcost_plugins.ledger import Call, Ledger, open_ledger
+from llmcost_plugins.ledger import Call, Hold, Ledger, open_ledger
 from llmcost_plugins.testing.ledger_contract import USD, make_call, make_hold, outcome
 
 BUDGET = Budget("global", 1)
@@ -108,16 +107,14 @@ async def test_an_async_hold_that_is_cancelled_while_it_waits_holds_nothing(
     assert state.holds == 1
 
 
-def test_a_warning_is_logged_with_its_numbers(
-    ledger: Ledger, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_warning_is_handed_over_with_its_numbers(ledger: Ledger) -> None:
+    told: list[tuple[Hold, Refusal]] = []
     budget = Budget("team:*", 1, "day", "warn")
-    with caplog.at_level(logging.WARNING, "llmcost_plugins"):
-        guard(ledger).hold(make_hold(make_call(team="a"), 2 * USD, budget))
-    (record,) = caplog.records
-    assert "'team:a' per day is over its limit of $1.00 (spent $0.00, held $2.00)" in (
-        record.getMessage()
-    )
+    hold = make_hold(make_call(team="a"), 2 * USD, budget)
+    Guard(ledger, timedelta(0), lambda *what: told.append(what)).hold(hold)
+    ((held, warning),) = told
+    assert held is hold
+    assert (warning.scope, warning.needed, warning.limit) == ("team:a", 2 * USD, USD)
 
 
 async def test_each_task_is_an_owner_of_its_own_and_so_is_each_thread() -> None:

@@ -1,11 +1,13 @@
+import re
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from llmcost_plugins.budgets import Budget
+from llmcost_plugins.budgets import Action, Budget
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.pricing import Mode
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
@@ -25,6 +27,14 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         ("free", UnknownModelPolicy(refuse=False, ceiling=(0, 0))),
         ("ceiling:10, 30.5", UnknownModelPolicy(False, (10_000_000_000, 30_500_000_000))),
     ],
+    "CONFIG": [("llmcost.toml", Path("llmcost.toml"))],
+    "ON_EXCEED": [("raise", Action.RAISE), ("warn", Action.WARN)],
+    "DEGRADE_AT": [("0.8", Decimal("0.8")), ("", None)],
+    "HOLD_LEASE": [("60", timedelta(minutes=1))],
+    "STRICT": [("true", True)],
+    "SHADOW": [("1", True)],
+    "LEDGER_ERRORS": [("allow", "allow"), ("block", "block")],
+    "SPOOL": [("/tmp/x", Path("/tmp/x"))],  # noqa: S108 - not used
     "ESTIMATE": [("bound", Mode.BOUND), ("exact", Mode.EXACT), ("calibrated", Mode.CALIBRATED)],
     "PREFER_STATED_COST": [("true", True), ("0", False)],
     "PRICES": [("prices.toml", Path("prices.toml"))],
@@ -40,6 +50,11 @@ BAD = {
     "CALL_MAX": ["0", "-5", "x"],
     "MAX_OUTPUT_TOKENS": ["0", "-1", "many", "1.5", ""],
     "UNKNOWN_MODEL": ["", "maybe", "ceiling", "ceiling:1", "ceiling:0,0", "ceiling:a,b", "Free"],
+    "ON_EXCEED": ["", "explode"],
+    "DEGRADE_AT": ["0", "1.5", "most"],
+    "HOLD_LEASE": ["0", "x"],
+    "STRICT": ["", "very"],
+    "LEDGER_ERRORS": ["", "ignore"],
     "ESTIMATE": ["", "guess", "chars/4"],
     "PREFER_STATED_COST": ["", "maybe"],
     "PRICES": ["", "none.toml", "/", "prices.toml/x"],
@@ -51,8 +66,9 @@ BAD = {
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the folder to work in, with the one file that a setting names."""
-    (tmp_path / "prices.toml").write_text("")
+    """Give the folder to work in, with the files that settings name."""
+    for name in ("prices.toml", "llmcost.toml"):
+        (tmp_path / name).write_text("")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -153,3 +169,82 @@ def test_a_setting_that_does_not_exist_is_refused_by_name() -> None:
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings.from_env().max_output_tokens = 5
+
+
+CONFIG = """
+timezone = "Europe/Berlin"
+hold_wait = 0.5
+on_exceed = "raise"
+degrade_at = 0.8
+
+[[budgets]]
+scope = "team:alpha"
+limit = 200
+per = "month"
+on_exceed = "warn"
+warn_at = [0.5]
+
+[[budgets]]
+scope = "feature:chat"
+limit = "2M tokens"
+per = "day"
+
+[[budgets]]
+scope = "global"
+limit = "99.50"
+"""
+
+
+def test_a_file_of_settings_is_read_and_the_environment_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "llmcost.toml"
+    path.write_text(CONFIG)
+    monkeypatch.setenv("LLMCOST_CONFIG", str(path))
+    monkeypatch.setenv("LLMCOST_BUDGETS", "global=5; user:*=1/day:fallback")
+    monkeypatch.setenv("LLMCOST_HOLD_WAIT", "1")
+    settings = Settings.from_env()
+    assert (settings.timezone, settings.hold_wait) == (
+        ZoneInfo("Europe/Berlin"),
+        timedelta(seconds=1),
+    )
+    share = {"degrade_at": "0.8"}
+    assert settings.budgets_in_force() == (
+        Budget("team:alpha", 200, "month", "warn", warn_at=["0.5"], **share),
+        Budget("feature:chat", "2M tokens", "day", "raise", **share),
+        Budget("global", 5, on_exceed="raise", **share),
+        Budget("user:*", 1, "day", "fallback", **share),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("timezone = ", "no TOML file"),
+        ('timezone = "Mars/Base"', "LLMCOST_TIMEZONE='Mars/Base'"),
+        ("hold_weight = 1", "'hold_weight'"),
+        ('config = "x"', "'config'"),
+        ('[[budgets]]\nscope = "global"\nlimit = 0.5\ncolor = 1', "color"),
+        ('[[budgets]]\nscope = "nonsense"\nlimit = 1', "'nonsense'"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    path = tmp_path / "llmcost.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=re.escape(named)):
+        Settings.from_env(config=path)
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMCOST_CONFIG", "/nonexistent/llmcost.toml")
+    with pytest.raises(ConfigurationError, match=r"LLMCOST_CONFIG='/nonexistent/llmcost\.toml'"):
+        Settings.from_env()
+
+
+def test_entries_that_wait_lie_beside_their_ledger_or_apart_from_those_of_others() -> None:
+    first, second = (Settings(ledger=f"sqlite:////x/{name}.db?sync=full") for name in "ab")
+    assert first.spool_folders()[0] == Path("/x/a.db-spool")
+    assert first.spool_folders()[1] != second.spool_folders()[1]
+    assert len(Settings(ledger="memory://").spool_folders()) == 1

@@ -1,16 +1,20 @@
+-- name: outlook
+SELECT EXISTS (SELECT 1 FROM holds WHERE lease_until <= :now),
+    EXISTS (SELECT 1 FROM holds WHERE call_id = :call)
+    OR EXISTS (SELECT 1 FROM entries WHERE call_id = :call);
+
 -- name: expired
 SELECT call_id, amount, at, model, requested, provider, run, labels, tags
 FROM holds WHERE lease_until <= ?;
 
--- name: is_known
-SELECT EXISTS (SELECT 1 FROM holds WHERE call_id = :call)
-    OR EXISTS (SELECT 1 FROM entries WHERE call_id = :call);
-
 -- name: bucket_states
-SELECT key, spent, held, holds FROM buckets WHERE key IN (SELECT value FROM json_each(?));
+SELECT key, spent, held, holds FROM buckets WHERE key IN (SELECT key FROM json_each(?));
 
--- name: spent_since
-SELECT coalesce(sum(cost), 0) FROM entries
+-- name: spent_by_entries
+SELECT coalesce(sum(cost), 0),
+    coalesce(sum(CASE WHEN status = 'cached' THEN 0 ELSE prompt_tokens + completion_tokens END), 0),
+    coalesce(sum(status NOT IN ('cached', 'refused', 'correction')), 0)
+FROM entries
 WHERE at >= :starts_at AND at < :resets_at
   AND NOT EXISTS (
     SELECT 1 FROM json_each(:match) AS wanted
@@ -21,28 +25,79 @@ WHERE at >= :starts_at AND at < :resets_at
     END
   );
 
+-- name: spent_by_totals
+SELECT coalesce(sum(cost), 0),
+    coalesce(sum(CASE WHEN status = 'cached' THEN 0 ELSE prompt_tokens + completion_tokens END), 0),
+    coalesce(sum(CASE WHEN status IN ('cached', 'refused', 'correction') THEN 0 ELSE calls END), 0)
+FROM {table} WHERE slot >= :starts_at AND slot < :resets_at {filters};
+
+-- name: join_holds
+UPDATE holds SET buckets = json_patch(buckets, json_object(:key,
+    CASE :unit WHEN 'usd' THEN amount WHEN 'tokens' THEN tokens ELSE 1 END))
+WHERE at >= :starts_at AND at < :resets_at AND call_id <> :but
+  AND NOT EXISTS (
+    SELECT 1 FROM json_each(:match) AS wanted
+    WHERE wanted.value IS NOT CASE wanted.key
+        WHEN 'model' THEN holds.model
+        WHEN 'provider' THEN holds.provider
+        ELSE json_extract(holds.labels, '$.' || wanted.key)
+    END
+  )
+RETURNING CASE :unit WHEN 'usd' THEN amount WHEN 'tokens' THEN tokens ELSE 1 END;
+
 -- name: add_bucket
-INSERT INTO buckets (key, scope, pattern, period, starts_at, resets_at, spent)
-VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO buckets (key, scope, pattern, period, starts_at, resets_at, spent, held, holds, unit,
+                     filled)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?7);
 
 -- name: hold_in_buckets
-UPDATE buckets SET held = held + ?, holds = holds + 1
-WHERE key IN (SELECT value FROM json_each(?));
+UPDATE buckets SET held = held + wanted.value, holds = holds + 1
+FROM json_each(?) AS wanted WHERE buckets.key = wanted.key;
 
 -- name: add_hold
 INSERT INTO holds (call_id, amount, lease_until, owner, buckets, at, model, requested, provider,
-                   run, labels, tags)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                   run, labels, tags, tokens)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: hold_of
+SELECT amount, tokens, buckets FROM holds WHERE call_id = ?;
+
+-- name: change_hold
+UPDATE holds SET amount = ?, tokens = ?, buckets = ? WHERE call_id = ?;
+
+-- name: more_in_buckets
+UPDATE buckets SET held = held + more.value, holds = holds + (more.key NOT IN
+    (SELECT key FROM json_each(:known)))
+FROM json_each(:more) AS more WHERE buckets.key = more.key;
+
+-- name: renew
+UPDATE holds SET lease_until = :until
+WHERE lease_until < :until AND call_id IN (SELECT value FROM json_each(:calls));
 
 -- name: take_hold
-DELETE FROM holds WHERE call_id = ? RETURNING amount, buckets;
+DELETE FROM holds WHERE call_id = ? RETURNING amount, tokens, buckets;
 
 -- name: settle_in_buckets
-UPDATE buckets SET held = held - :amount, holds = holds - 1, spent = spent + :cost
-WHERE key IN (SELECT value FROM json_each(:keys));
+UPDATE buckets SET held = held - hold.value, holds = holds - 1,
+    spent = spent + CASE unit WHEN 'usd' THEN :cost WHEN 'tokens' THEN :tokens ELSE :requests END
+FROM json_each(:hold) AS hold WHERE buckets.key = hold.key
+RETURNING buckets.key, CASE unit WHEN 'usd' THEN :cost WHEN 'tokens' THEN :tokens ELSE :requests END,
+    spent;
 
--- name: correct_in_buckets
-UPDATE buckets SET spent = spent + ? WHERE key IN (SELECT value FROM json_each(?));
+-- name: lose_in_buckets
+UPDATE buckets SET held = held - hold.value, holds = holds - 1, spent = spent + hold.value
+FROM json_each(?) AS hold WHERE buckets.key = hold.key;
+
+-- name: release_in_buckets
+UPDATE buckets SET held = held - hold.value, holds = holds - 1
+FROM json_each(?) AS hold WHERE buckets.key = hold.key;
+
+-- name: charge_in_buckets
+UPDATE buckets SET spent = spent + charge.value
+FROM json_each(?) AS charge WHERE buckets.key = charge.key;
+
+-- name: units_of
+SELECT key, unit FROM buckets WHERE key IN (SELECT key FROM json_each(?));
 
 -- name: entry_of
 SELECT cost, buckets, status, trust FROM entries WHERE call_id = ? AND status <> 'correction';
@@ -91,7 +146,7 @@ SELECT id, call_id, at, finished_at, status, trust, model, requested, served, pr
 FROM entries WHERE (at, id) > (?, ?) AND at < ? ORDER BY at, id LIMIT 1000;
 
 -- name: open_buckets
-SELECT key, scope, pattern, period, resets_at, spent, held, holds FROM buckets
+SELECT key, scope, pattern, period, resets_at, spent, held, holds, unit FROM buckets
 WHERE (resets_at IS NULL OR resets_at > :now) AND (starts_at IS NULL OR starts_at <= :now)
 ORDER BY pattern, scope, period;
 
@@ -104,3 +159,36 @@ SELECT {groups}
     coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),
     coalesce(sum(inexact), 0), coalesce(sum(unpriced), 0)
 FROM {table} WHERE slot >= ? AND slot < ? {grouping};
+
+-- name: open_holds
+SELECT call_id, amount, tokens, lease_until, owner, buckets, at, model, requested, provider, run, labels,
+       tags
+FROM holds ORDER BY at, call_id;
+
+-- name: tell
+INSERT INTO told (bucket, threshold, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: budgets
+SELECT scope, period, unit, budget FROM budgets ORDER BY scope, period, unit;
+
+-- name: set_budget
+INSERT INTO budgets (scope, period, unit, budget) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET budget = excluded.budget;
+
+-- name: unset_budget
+DELETE FROM budgets WHERE scope = ? AND period = ? AND unit = ?;
+
+-- name: budget_of
+SELECT budget FROM budgets WHERE scope = ? AND period = ? AND unit = ?;
+
+-- name: note_change
+INSERT INTO changes (at, who, what, before, after) VALUES (?, ?, ?, ?, ?);
+
+-- name: changes
+SELECT at, who, what, before, after FROM changes ORDER BY id;
+
+-- name: last_change
+SELECT coalesce(max(id), 0) FROM changes;
+
+-- name: drop_bucket
+DELETE FROM buckets WHERE key = ? AND holds = 0;

@@ -21,7 +21,7 @@ CREATE TABLE entries (
     preferred_cost INTEGER,
     fingerprint    TEXT NOT NULL,      -- of the prices that were used
     detail         TEXT NOT NULL,
-    buckets        TEXT NOT NULL,      -- JSON array of the keys that counted it
+    buckets        TEXT NOT NULL,      -- JSON object: key of each bucket that counted it to how much
     count          INTEGER NOT NULL DEFAULT 1,
     prices         TEXT NOT NULL DEFAULT '{}',  -- JSON object: meter to [quantity, USD for one]
     mends          TEXT NOT NULL DEFAULT '',    -- trust of the entry that a correction corrects
@@ -42,7 +42,9 @@ CREATE TABLE buckets (
     resets_at INTEGER,
     spent     INTEGER NOT NULL,
     held      INTEGER NOT NULL DEFAULT 0,
-    holds     INTEGER NOT NULL DEFAULT 0
+    holds     INTEGER NOT NULL DEFAULT 0,
+    unit      TEXT NOT NULL DEFAULT 'usd',
+    filled    INTEGER NOT NULL DEFAULT 0  -- the part of spent that no entry in the table names
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE holds (
@@ -50,14 +52,15 @@ CREATE TABLE holds (
     amount      INTEGER NOT NULL,
     lease_until INTEGER NOT NULL,
     owner       TEXT NOT NULL,
-    buckets     TEXT NOT NULL,          -- JSON array of keys
+    buckets     TEXT NOT NULL,          -- JSON object: bucket key to what is held there
     at          INTEGER NOT NULL,
     model       TEXT NOT NULL,
     requested   TEXT NOT NULL,
     provider    TEXT NOT NULL,
     run         TEXT NOT NULL,
     labels      TEXT NOT NULL,
-    tags        TEXT NOT NULL
+    tags        TEXT NOT NULL,
+    tokens      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holds_lease ON holds (lease_until);
 
@@ -126,3 +129,37 @@ CREATE TABLE learned (
     seen    INTEGER NOT NULL,
     PRIMARY KEY (model, measure)
 ) STRICT, WITHOUT ROWID;
+
+-- Budgets set while running; they win over those of code, environment and file. Without a limit: that
+-- scope has no budget, whatever those say.
+CREATE TABLE budgets (
+    scope  TEXT NOT NULL,
+    period TEXT NOT NULL,
+    unit   TEXT NOT NULL,
+    budget TEXT,                        -- JSON object, or NULL
+    PRIMARY KEY (scope, period, unit)
+) STRICT, WITHOUT ROWID;
+
+-- Who changed what: budgets, and what was erased.
+CREATE TABLE changes (
+    id     INTEGER PRIMARY KEY,
+    at     INTEGER NOT NULL,
+    who    TEXT NOT NULL,
+    what   TEXT NOT NULL,
+    before TEXT NOT NULL,
+    after  TEXT NOT NULL
+) STRICT;
+
+-- Which thresholds somebody has been told of, once for all processes.
+CREATE TABLE told (
+    bucket    TEXT NOT NULL,
+    threshold TEXT NOT NULL,
+    at        INTEGER NOT NULL,
+    PRIMARY KEY (bucket, threshold)
+) STRICT, WITHOUT ROWID;
+
+-- Up to where entries were deleted: older sums have no entries any more. One row, or none.
+CREATE TABLE purged (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    before INTEGER NOT NULL
+) STRICT;

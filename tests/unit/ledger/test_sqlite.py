@@ -362,6 +362,21 @@ def test_an_interrupt_inside_a_verb_gives_the_lock_back(path: Path) -> None:
         write_one(ledger)
 
 
+def test_a_call_that_cannot_be_settled_after_a_verb_is_logged_and_the_verb_is_not_to_blame(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with SQLiteLedger(path) as ledger:
+        call = make_call()
+        ledger.hold(make_hold(call, USD, Budget("global", 1000)))
+        with ledger._writing() as db:
+            ledger.settle(call, outcome(5))
+            db.execute("ALTER TABLE totals_by_person RENAME TO hidden")
+        assert f"the call {call.id} could not be settled" in caplog.text
+        with ledger._database.writing() as db:
+            db.execute("ALTER TABLE hidden RENAME TO totals_by_person")
+        assert [held.call for held in ledger.holds()] == [call]
+
+
 def test_sums_by_user_keep_the_days_of_the_ledgers_time_zone(path: Path) -> None:
     zone = ZoneInfo("Asia/Tokyo")
     midnight = datetime(2026, 3, 11, tzinfo=zone)

@@ -1,0 +1,80 @@
+"""What somebody should be told of: a threshold reached, a limit passed, an overdraft."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from llmcost_plugins.budgets import Unit
+from llmcost_plugins.money import format_count
+
+_log: Final = logging.getLogger("llmcost_plugins")
+
+
+class Kind(StrEnum):
+    """What has happened."""
+
+    THRESHOLD = "threshold"
+    """A bucket has reached a part of its limit; told once for all processes."""
+    OVER_LIMIT = "over_limit"
+    """A call goes on beyond the limit, because its budget only warns or nothing is enforced."""
+    OVERDRAFT = "overdraft"
+    """The provider has billed more than was held, and the limit is passed by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetEvent:
+    """Something that concerns a budget. Counts are nano-dollars, tokens or requests, see *unit*.
+
+    Attributes:
+        kind: what has happened.
+        scope: the scope with its value, e.g. ``user:u1``.
+        period: the budget's period.
+        unit: what the budget counts.
+        limit: the limit.
+        spent: what is spent.
+        at: when.
+        threshold: the part of the limit that was reached, for that kind.
+        model: the model of the call that did it.
+    """
+
+    kind: Kind
+    scope: str
+    period: str
+    unit: Unit
+    limit: int
+    spent: int
+    at: datetime
+    threshold: Decimal | None = None
+    model: str = ""
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        spent, limit = format_count(self.spent, self.unit), format_count(self.limit, self.unit)
+        what = f"budget {self.scope!r} per {self.period}"
+        if self.kind is Kind.THRESHOLD:
+            return f"{what} has reached {self.threshold:.0%}: {spent} of {limit} spent"
+        if self.kind is Kind.OVERDRAFT:
+            return f"{what} is overdrawn: {spent} of {limit} spent, by a call to {self.model!r}"
+        over = f"{what} is over its limit of {limit} ({spent} spent)"
+        return f"{over}; the call to {self.model!r} goes on"
+
+
+Sink = Callable[[BudgetEvent], None]
+
+
+def log_event(event: BudgetEvent) -> None:
+    """Write an event to the log, as a warning."""
+    _log.warning("%s", event)
+
+
+def tell(event: BudgetEvent, sinks: Sequence[Sink]) -> None:
+    """Hand an event to every sink; one that fails is logged and costs no call."""
+    for sink in sinks:
+        try:
+            sink(event)
+        except Exception:  # noqa: BLE001 - someone else's code, in the middle of a call
+            _log.exception("a sink of budget events has failed on: %s", event)

@@ -1,0 +1,166 @@
+"""Entries of paid calls that the ledger could not take, kept in files until it can.
+
+An entry is replayed exactly once however often its file is read: the ledger knows it by its call.
+"""
+
+import json
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from llmcost_plugins.budgets import Bucket, Unit
+from llmcost_plugins.ledger import Call, Ledger, Outcome
+from llmcost_plugins.ledger.rows import (
+    budget_from,
+    budget_row,
+    call_from,
+    call_row,
+    outcome_from_json,
+    outcome_to_json,
+)
+
+_log: Final = logging.getLogger("llmcost_plugins")
+_SUFFIX: Final = ".jsonl"
+
+
+class Spool:
+    """Folders of files, one a process, with a line for each entry of one ledger.
+
+    Args:
+        folders: where, the first that can be written; each belongs to one ledger only. Made 0700
+            when the first entry comes, the files 0600.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = tuple(folders)
+        self._name = (0, "")
+
+    def add(self, call: Call, outcome: Outcome, buckets: Sequence[Bucket]) -> Path:
+        """Keep an entry; return the file that it is in.
+
+        Raises:
+            OSError: it cannot be written anywhere.
+        """
+        line = json.dumps(
+            {
+                "v": 1,
+                "id": call.id,
+                "call": call_row(call),
+                "outcome": outcome_to_json(outcome),
+                "buckets": [_bucket_to_json(bucket) for bucket in buckets],
+            },
+            ensure_ascii=False,
+        )
+        failed: OSError | None = None
+        for folder in self.folders:
+            try:
+                return self._append(folder, f"{line}\n".encode())
+            except OSError as error:
+                failed = error
+        raise failed or OSError("there is no folder for it")
+
+    def _append(self, folder: Path, line: bytes) -> Path:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / self._mine()
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        try:
+            # One write, so that a process that is killed leaves whole lines or one cut at the end.
+            if os.write(descriptor, line) < len(line):
+                msg = f"no room for an entry in {path}"
+                raise OSError(msg)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return path
+
+    def is_empty(self) -> bool:
+        """Tell whether no entry waits."""
+        return next(self._waiting(), None) is None
+
+    def replay(self, ledger: Ledger) -> int:
+        """Write what waits into the ledger; return how many entries that were.
+
+        Raises:
+            LedgerUnavailable: the ledger still cannot take them; what it has not taken stays.
+        """
+        written = 0
+        for path in list(self._waiting()):
+            claimed = path.with_name(f"{path.name.split(_SUFFIX)[0]}{_SUFFIX}.{uuid.uuid4().hex}")
+            with suppress(FileNotFoundError):  # another process was faster
+                path.rename(claimed)
+                written += self._replay_file(claimed, ledger)
+        return written
+
+    def _replay_file(self, path: Path, ledger: Ledger) -> int:
+        written, damaged = 0, []
+        for text in path.read_text("utf-8").splitlines():
+            try:
+                call, outcome, buckets = _entry_from(json.loads(text))
+            except (ValueError, KeyError, TypeError):
+                damaged.append(text)
+                continue
+            # Never held: charge it now. Held, or lost since: settle. Known: nothing.
+            if ledger.record(call, outcome, buckets) or ledger.settle(call, outcome) is not None:
+                written += 1
+        if damaged:
+            kept = path.with_name(f"{path.name}.damaged".replace(_SUFFIX, ""))
+            kept.write_text("\n".join([*damaged, ""]), "utf-8")
+            _log.error(
+                "%d lines of a spool cannot be read; they are kept in %s", len(damaged), kept
+            )
+        path.unlink()
+        return written
+
+    def _waiting(self) -> Iterator[Path]:
+        for folder in self.folders:
+            yield from folder.glob(f"*{_SUFFIX}*")
+
+    def _mine(self) -> str:
+        pid = os.getpid()
+        if self._name[0] != pid:
+            self._name = (pid, f"{socket.gethostname()}-{pid}-{uuid.uuid4().hex[:8]}{_SUFFIX}")
+        return self._name[1]
+
+
+def _bucket_to_json(bucket: Bucket) -> dict[str, Any]:
+    return {
+        "key": bucket.key,
+        "scope": bucket.scope,
+        "limit": bucket.limit,
+        "starts_at": bucket.starts_at.isoformat() if bucket.starts_at else None,
+        "resets_at": bucket.resets_at.isoformat() if bucket.resets_at else None,
+        "match": dict(bucket.match),
+        "budget": budget_row(bucket.budget),
+    }
+
+
+def _entry_from(line: dict[str, Any]) -> tuple[Call, Outcome, list[Bucket]]:
+    call = call_from(line["id"], tuple(line["call"]))
+    return call, outcome_from_json(line["outcome"]), [_bucket_from(b) for b in line["buckets"]]
+
+
+def _bucket_from(facts: dict[str, Any]) -> Bucket:
+    budget = budget_from(facts["budget"])
+    if budget is None:
+        msg = "a bucket without a budget"
+        raise ValueError(msg)
+    starts, resets = (
+        datetime.fromisoformat(text) if text else None
+        for text in (facts["starts_at"], facts["resets_at"])
+    )
+    return Bucket(
+        key=facts["key"],
+        scope=facts["scope"],
+        limit=facts["limit"],
+        starts_at=starts,
+        resets_at=resets,
+        match=facts["match"],
+        budget=budget,
+        unit=Unit(budget.unit),
+    )
