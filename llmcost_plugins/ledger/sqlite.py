@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import sqlite3
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +30,8 @@ from llmcost_plugins.ledger.base import (
     Total,
     repriced_id,
 )
-from llmcost_plugins.ledger.database import Database, load_sql
+from llmcost_plugins.ledger.database import Database
+from llmcost_plugins.ledger.named_sql import named_sql
 from llmcost_plugins.ledger.rows import (
     bucket_state_from,
     budget_from,
@@ -93,7 +93,7 @@ class SQLiteLedger:
     def __init__(self, path: Path, *, zone: tzinfo = UTC, full_sync: bool = False) -> None:
         self._database = Database(path, full_sync=full_sync)
         self._days = Days(zone)
-        self._sql = dict(_named_queries())
+        self._sql = named_sql("queries.sql")
         self._deferred: deque[tuple[Call, Outcome]] = deque()
 
     @classmethod
@@ -526,13 +526,6 @@ class SQLiteLedger:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _named_queries() -> Iterator[tuple[str, str]]:
-    for chunk in load_sql("queries.sql").split("-- name: ")[1:]:
-        name, _, text = chunk.partition("\n")
-        # Without its final semicolon, so that one statement is one execute.
-        yield name.strip(), re.sub(r";\s*$", "", text)
 
 
 def _hold_row(hold: Hold, amounts: str) -> tuple[Any, ...]:
