@@ -135,7 +135,7 @@ class Budget:
         warn_at: Iterable[Decimal | str | float] = WARN_AT,
         degrade_at: Decimal | str | float | None = None,
     ) -> None:
-        parts = _parse_scope(scope)
+        parts = parse_scope(scope)
         counted, count = _parse_limit(limit, unit, scope)
         period = _parse_choice(Period, per, f"the period of the budget {scope!r}")
         named = Action.FALLBACK if on_exceed is None else on_exceed
@@ -170,7 +170,7 @@ class Budget:
     @property
     def key(self) -> BudgetKey:
         """What tells this budget from others."""
-        parts = sorted(_parse_scope(self.scope))
+        parts = sorted(parse_scope(self.scope))
         scope = "+".join(_write_part(key, value) for key, value in parts)
         return BudgetKey(scope, self.per, self.unit)
 
@@ -237,7 +237,7 @@ def parse_subject(scope: str) -> Subject:
     Raises:
         ConfigurationError: the scope cannot be read, or a value is ``*``.
     """
-    parts = dict(_parse_scope(scope))
+    parts = dict(parse_scope(scope))
     if ANY in parts.values():
         msg = f"{scope!r} names everyone; name one value, such as 'user:u1'"
         raise ConfigurationError(msg)
@@ -257,7 +257,7 @@ class BudgetBook:
     def __init__(self, budgets: Iterable[Budget], zone: tzinfo = UTC) -> None:
         self.budgets = tuple(budgets)
         self._zone = zone
-        self._parsed = [(budget, _parse_scope(budget.scope)) for budget in self.budgets]
+        self._parsed = [(budget, parse_scope(budget.scope)) for budget in self.budgets]
         self._windows: dict[Period, Window] = {}
         self._known: dict[str, Bucket] = {}
         seen: set[BudgetKey] = set()
@@ -418,7 +418,12 @@ _PLUS: Final = re.compile(
 )
 
 
-def _parse_scope(scope: str) -> tuple[tuple[str, str], ...]:
+def parse_scope(scope: str) -> tuple[tuple[str, str], ...]:
+    """Read a scope as its parts, keys and values, in the order they are written.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
     parts = tuple(_parse_part(part.strip(), scope) for part in _PLUS.split(scope))
     keys = [key for key, _ in parts]
     if len(set(keys)) < len(keys) or ("global" in keys and len(keys) > 1):
@@ -451,7 +456,7 @@ def _write_part(key: str, value: str) -> str:
     if key == "run":  # an id, shown only: the grammar has no value for it
         return bare
     try:
-        kept = ";" not in value and _parse_scope(bare) == ((key, value),)
+        kept = ";" not in value and parse_scope(bare) == ((key, value),)
     except ConfigurationError:
         kept = False
     return bare if kept else f'{key}:"{value}"'

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from llmcost_plugins.budgets import _parse_scope
+from llmcost_plugins.budgets import parse_scope
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger.base import repriced_id
 
@@ -26,7 +26,7 @@ def may_be_dropped(key: str) -> bool:
 def scope_parts(scope: str) -> dict[str, str]:
     """Return the parts of a budget's scope, key to value; nothing of one that has no grammar."""
     try:
-        parts = dict(_parse_scope(scope))
+        parts = dict(parse_scope(scope))
     except ConfigurationError:
         return {}
     parts.pop("global", None)
