@@ -145,15 +145,15 @@ class Billing:
         Raises:
             LedgerUnavailable: what earlier calls have shown cannot be read.
         """
-        size = replace(spec.size, output_cap=self.held_cap(spec, found, feature))
+        size, cap = spec.size, self.held_cap(spec, found, feature)
         if found.prices is None:
-            return ceiling_estimate(size, self._policies.unknown_model.ceiling, 0)
+            return ceiling_estimate(size, self._policies.unknown_model.ceiling, cap)
         own = bool(size.tokenizer) and size.tokenizer == own_encoding(spec.model)
         learned = self._calibration
         return estimate(
             size,
             found.prices,
-            0,
+            cap,
             at=now,
             own_tokenizer=own,
             ratio=learned.ratio(found.model, size.measure) if learned and not own else None,

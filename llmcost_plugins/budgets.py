@@ -250,16 +250,22 @@ def parse_subject(scope: str) -> Subject:
 class BudgetBook:
     """The budgets in force, ready to be asked which buckets a call touches.
 
+    Attributes:
+        budgets: the budgets.
+        label_keys: the label keys that some budget looks at.
+        degrades: whether some budget makes routers prefer cheaper models before its limit is
+            reached.
+
     Raises:
         ConfigurationError: two budgets cover the same scope and period.
     """
 
     def __init__(self, budgets: Iterable[Budget], zone: tzinfo = UTC) -> None:
         self.budgets = tuple(budgets)
-        self._zone = zone
-        self._parsed = [(budget, parse_scope(budget.scope)) for budget in self.budgets]
-        self._windows: dict[Period, Window] = {}
-        self._known: dict[str, Bucket] = {}
+        self._covers = [_Cover(budget, zone) for budget in self.budgets]
+        keys = {key for cover in self._covers for key, _ in cover.parts}
+        self.label_keys = frozenset(keys - {"global", "run", "block", "model", "provider"})
+        self.degrades = any(budget.degrade_at is not None for budget in self.budgets)
         seen: set[BudgetKey] = set()
         for budget in self.budgets:
             if budget.key in seen:
@@ -270,36 +276,54 @@ class BudgetBook:
                 raise ConfigurationError(msg)
             seen.add(budget.key)
 
-    @property
-    def label_keys(self) -> frozenset[str]:
-        """The label keys that some budget looks at."""
-        keys = {key for _, parts in self._parsed for key, _ in parts}
-        return frozenset(keys - {"global", "run", "block", "model", "provider"})
-
-    @property
-    def degrades(self) -> bool:
-        """Whether some budget makes routers prefer cheaper models before its limit is reached."""
-        return any(budget.degrade_at is not None for budget in self.budgets)
-
     def buckets(self, subject: Subject, at: datetime) -> list[Bucket]:
         """Return the bucket of every budget that covers a call made at the instant *at*."""
-        found = []
-        for budget, parts in self._parsed:
-            match = _match(parts, subject)
-            if match is not None:
-                found.append(self._bucket(budget, match, at))
-        return found
+        found = [cover.bucket(subject, at) for cover in self._covers]
+        return [bucket for bucket in found if bucket is not None]
 
-    def _bucket(self, budget: Budget, match: dict[str, str], at: datetime) -> Bucket:
-        span = self._window(budget.per, at)
+
+class _Cover:
+    """One budget with the buckets it has had in the current period, by the values of its scope."""
+
+    __slots__ = ("_budget", "_keys", "_period", "_wanted", "_zone", "parts")
+
+    def __init__(self, budget: Budget, zone: tzinfo) -> None:
+        self._budget = budget
+        self._zone = zone
+        self.parts = parse_scope(budget.scope)
+        asked = [(key, wanted) for key, wanted in self.parts if key != "global"]
+        self._keys = tuple(key for key, _ in asked)
+        self._wanted = tuple("" if wanted == ANY else wanted for _, wanted in asked)
+        # One attribute: a call of the old period and one of the new may come from two threads.
+        self._period: tuple[Window, dict[tuple[str, ...], Bucket]] | None = None
+
+    def bucket(self, subject: Subject, at: datetime) -> Bucket | None:
+        """Return the bucket of a call; `None` when the budget does not cover it."""
+        values = []
+        for key, wanted in zip(self._keys, self._wanted, strict=True):
+            value = _value(key, subject)
+            if value is None or (wanted and value != wanted):
+                return None
+            values.append(value)
+        period = self._period
+        if period is None or at not in period[0]:
+            period = self._period = (window(self._budget.per, at, self._zone), {})
+        span, known = period
+        bucket = known.get(tuple(values))
+        if bucket is None:
+            bucket = self._made(span, values)
+            if len(known) >= _BUCKETS_KEPT:
+                known.clear()
+            known[tuple(values)] = bucket
+        return bucket
+
+    def _made(self, span: Window, values: list[str]) -> Bucket:
+        budget = self._budget
+        match = dict(zip(self._keys, values, strict=True))
         begins = span.start.isoformat() if span.start else ""
         unit = () if budget.unit is Unit.USD else (budget.unit,)
-        key = _join_key((budget.scope, budget.per, begins, *match.values(), *unit))
-        known = self._known.get(key)
-        if known is not None:
-            return known
-        bucket = Bucket(
-            key=key,
+        return Bucket(
+            key=_join_key((budget.scope, budget.per, begins, *values, *unit)),
             scope="+".join(_write_part(*part) for part in match.items()) or budget.scope,
             limit=budget.limit_count,
             starts_at=span.start,
@@ -308,16 +332,6 @@ class BudgetBook:
             budget=budget,
             unit=budget.unit,
         )
-        if len(self._known) >= _BUCKETS_KEPT:
-            self._known.clear()
-        self._known[key] = bucket
-        return bucket
-
-    def _window(self, period: Period, at: datetime) -> Window:
-        known = self._windows.get(period)
-        if known is None or at not in known:
-            known = self._windows[period] = window(period, at, self._zone)
-        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -539,18 +553,6 @@ def _parse_choice(kind: type[_E], value: str, what: str) -> _E:
         choices = describe_choices([member.value for member in kind])
         msg = f"{what} is {value!r}; it must be one of {choices}"
         raise ConfigurationError(msg) from None
-
-
-def _match(parts: tuple[tuple[str, str], ...], subject: Subject) -> dict[str, str] | None:
-    match: dict[str, str] = {}
-    for key, wanted in parts:
-        if key == "global":
-            continue
-        actual = _value(key, subject)
-        if actual is None or (wanted not in {"", ANY, actual}):
-            return None
-        match[key] = actual
-    return match
 
 
 def _value(key: str, subject: Subject) -> str | None:

@@ -17,6 +17,8 @@ APPLICATION_ID: Final = 0x4C4C4D43
 SCHEMA_VERSION: Final = 3
 OLDEST_SQLITE: Final = (3, 37, 0)
 BUSY_TIMEOUT_S: Final = 10.0
+PAGE_BYTES: Final = 2048
+"""Half of SQLite's usual size: a call changes eleven pages by a row each, and writes them whole."""
 
 _T = TypeVar("_T")
 
@@ -151,6 +153,8 @@ class Database:
         application, version, tables = _identity(connection)
         if (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
             self._refuse_foreign(application, version, tables)
+            # No effect on a file that has pages already.
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             _log_ahead(connection)
             _bring_up_to_date(connection)
         elif connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":

@@ -28,6 +28,7 @@ MARGIN: Final = (115, 100)
 """What is added to the largest ratio seen, 15 %: it covers the next text of the same kind."""
 LEARNED_FROM: Final = 20
 """Calls to be seen before a learned ratio is used."""
+_KINDS_KEPT: Final = 256
 _TELLING_BYTES: Final = 256
 """A shorter prompt says little: most of its tokens are framing."""
 
@@ -140,18 +141,8 @@ def estimate(  # noqa: PLR0913 - keyword-only facts with defaults
     if prices.max_input_tokens is not None:
         prompt = min(prompt, prices.max_input_tokens)
     output = output_bound(size, prices, default_cap) * max(size.choices, 1)
-    into = (*_TEXT_IN, *(f"cache_write_{kind}" for kind in size.media))
-    into += tuple(f"{kind}_in" for kind in size.media)
-    # A model that makes images may do so unasked; audio has to be asked for.
-    out = (*_TEXT_OUT, *(m for m in _MEDIA_OUT if (m, 0, "") in prices.rates))
-    if "audio" in size.media:
-        out += ("audio_out",)
-    nano = hold_nano(
-        prompt * _dearest(prices, into, prompt, size)
-        + output * _dearest(prices, out, prompt, size)
-        + _fees(prices, size)
-    )
-    return Estimate(nano, mode, prompt, output)
+    into, out, fees = _most(prices, prompt, size)
+    return Estimate(hold_nano(prompt * into + output * out + fees), mode, prompt, output)
 
 
 def _prompt_tokens(size: CallSize, ratio: int | None, *, own_tokenizer: bool) -> tuple[int, Mode]:
@@ -190,6 +181,31 @@ def ceiling_estimate(size: CallSize, rates: tuple[int, int], default_cap: int) -
 def ceiling_nano(prompt: int, output: int, rates: tuple[int, int]) -> int:
     """Return what tokens cost at stated nano-dollars per million, rounded up."""
     return hold_nano((prompt * rates[0] + output * rates[1]) * FINE_PER_NANO // MILLION)
+
+
+def _most(prices: Prices, prompt: int, size: CallSize) -> tuple[int, int, int]:
+    """Return the dearest price of a token of the prompt and of the answer, and the fees of a call.
+
+    Worked out once for calls of a kind, since every call asks.
+    """
+    kind = (prices.step(prompt), size.service_tier, size.region, size.media, size.web_searches)
+    most = prices.most.get(kind)
+    if most is None:
+        into = (*_TEXT_IN, *(f"cache_write_{kind}" for kind in size.media))
+        into += tuple(f"{kind}_in" for kind in size.media)
+        # A model that makes images may do so unasked; audio has to be asked for.
+        out = (*_TEXT_OUT, *(m for m in _MEDIA_OUT if (m, 0, "") in prices.rates))
+        if "audio" in size.media:
+            out += ("audio_out",)
+        most = (
+            _dearest(prices, into, prompt, size),
+            _dearest(prices, out, prompt, size),
+            _fees(prices, size),
+        )
+        if len(prices.most) >= _KINDS_KEPT:
+            prices.most.clear()
+        prices.most[kind] = most
+    return most
 
 
 def _dearest(prices: Prices, meters: Iterable[str], prompt: int, size: CallSize) -> int:

@@ -1,7 +1,7 @@
 """The prices of one model, and the table of them that holds for one call."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
 from typing import Final, NamedTuple
@@ -184,6 +184,10 @@ class Prices:
     earlier: tuple[tuple[datetime, "Prices"], ...] = ()
     tiers: frozenset[str] = field(default=frozenset(), init=False, compare=False)
     """The service tiers with prices of their own."""
+    most: dict[Hashable, tuple[int, int, int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What `estimate` has worked out for calls of a kind."""
     _tables: dict[_Case, RateTable] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -217,7 +221,7 @@ class Prices:
             at: when the call was made, for off-peak prices; without it they do not hold.
         """
         case = _Case(
-            self._step(prompt_tokens),
+            self.step(prompt_tokens),
             self.tier(service_tier),
             self._factor(service_tier, region),
             self.off_peak is not None and at is not None and self.off_peak.holds(at),
@@ -248,7 +252,8 @@ class Prices:
             if start < prompt_tokens:
                 yield start + 1
 
-    def _step(self, prompt_tokens: int) -> int:
+    def step(self, prompt_tokens: int) -> int:
+        """Return a number for the range of prices that a prompt of this length is in."""
         step = sum(prompt_tokens > threshold for threshold in self.thresholds)
         if self.bands:
             step += 1000 * sum(prompt_tokens > band.upto for band in self.bands)

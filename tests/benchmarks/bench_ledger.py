@@ -20,8 +20,8 @@ from llmcost_plugins.labels import make_labels
 from llmcost_plugins.pricing import CallSize
 
 BUDGETS = "global=1000000/month; user:*=100000/day; model:gpt-4o=100000/day"
-PAIRS = 8000
-ROUNDS = 5
+PAIRS = 24_000
+ROUNDS = 3
 WORKER = """
 import os, sys
 from llmcost_plugins import CostTracker, Usage
@@ -41,6 +41,7 @@ sys.stdin.readline()
 for n in range(int(pairs)):
     pair(n)
 print("done", flush=True)
+sys.stdin.read()
 """
 FILL = """
 INSERT INTO entries (call_id, at, finished_at, status, trust, model, requested, provider, run,
@@ -75,14 +76,16 @@ def _pairs_per_second(path: Path, processes: int) -> float:
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write("go\n")
-        worker.stdin.close()
-    # Until the last has said so: the end of an interpreter takes a while, and is not ours.
+        worker.stdin.flush()
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "done\n"
     seconds = time.perf_counter() - start
+    # Only now: the ends of the first interpreters would take the processor from the last calls.
     for worker in workers:
+        assert worker.stdin is not None
         assert worker.stdout is not None
+        worker.stdin.close()
         worker.stdout.close()
         assert worker.wait() == 0
     return PAIRS / seconds

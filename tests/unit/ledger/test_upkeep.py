@@ -328,8 +328,9 @@ def test_a_damaged_page_is_named(ledger: SQLiteLedger, path: Path) -> None:
         (page,) = db.execute(
             "SELECT pageno FROM dbstat WHERE name = 'entries_at' AND pagetype = 'leaf' LIMIT 1"
         ).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
     with path.open("r+b") as file:
-        file.seek((page - 1) * 4096 + 8)
+        file.seek((page - 1) * size + 8)
         file.write(b"\xff" * 200)
     found = ledger.upkeep.verify()
     assert {(difference.what, difference.expected) for difference in found} == {
