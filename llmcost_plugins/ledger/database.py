@@ -1,5 +1,6 @@
 """An SQLite file as a ledger needs it: private, write-ahead logged, safe to share and to fork."""
 
+import logging
 import os
 import sqlite3
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from llmcost_plugins.errors import LedgerUnavailable
+from llmcost_plugins.ledger.mounts import MOUNTS, network_file_system
 
 APPLICATION_ID: Final = 0x4C4C4D43
 SCHEMA_VERSION: Final = 3
@@ -21,6 +23,10 @@ PAGE_BYTES: Final = 2048
 """Half of SQLite's usual size: a call changes eleven pages by a row each, and writes them whole."""
 
 _T = TypeVar("_T")
+_log: Final = logging.getLogger("llmcost_plugins")
+
+_FileId = tuple[int, int]
+"""What tells a file from another one of the same name: device and inode."""
 
 
 class Database:
@@ -33,16 +39,18 @@ class Database:
     Args:
         path: the file; it is created 0600, its folder 0700 if that does not exist yet.
         full_sync: whether each commit waits for the disk.
+        mounts: where the file systems of this process are listed.
     """
 
-    def __init__(self, path: Path, *, full_sync: bool) -> None:
+    def __init__(self, path: Path, *, full_sync: bool, mounts: Path = MOUNTS) -> None:
         self.path = path
         self._full_sync = full_sync
+        self._mounts = mounts
         # Reentrant: the garbage collector may run a stream's end inside a verb of the same thread.
         self._write_lock = threading.RLock()
         self._writing_thread: int | None = None
         self._read_lock = threading.Lock()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: dict[sqlite3.Connection, _FileId] = {}
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         weakref.finalize(self, _close_all, self._opened)
@@ -60,9 +68,7 @@ class Database:
             msg = f"the ledger {str(self.path)!r} is asked again in the middle of one of its verbs"
             raise LedgerUnavailable(msg)
         with self._write_lock, self._explained():
-            if self._writer is None:
-                self._writer = self._connect()
-            connection = self._writer
+            connection = self._writer = self._usable(self._writer)
             self._writing_thread = threading.get_ident()
             try:
                 # Inside the try: an interrupt right after it must not leave the lock taken.
@@ -88,8 +94,7 @@ class Database:
             LedgerUnavailable: the file cannot be opened or read.
         """
         with self._read_lock, self._explained():
-            if self._reader is None:
-                self._reader = self._connect()
+            self._reader = self._usable(self._reader)
             return query(self._reader)
 
     def close(self) -> None:
@@ -130,6 +135,25 @@ class Database:
             )
             raise LedgerUnavailable(msg) from error
 
+    def _usable(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
+        """Return the connection, or a new one where it has none or its file is not there any more.
+
+        SQLite would go on with a file that was deleted or replaced, while processes that start
+        count in the one that has its name now: each would grant the whole limit.
+        """
+        if connection is not None:
+            if self._opened[connection] == _file_id(self.path):
+                return connection
+            _log.warning(
+                "the ledger %r was deleted or replaced while in use; what that file has counted is "
+                "no longer looked at, the one that has its name now is",
+                str(self.path),
+            )
+            del self._opened[connection]
+            # SQLite leaves the log that has the name now alone: it sees that the file has moved.
+            connection.close()
+        return self._connect()
+
     def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             msg = (
@@ -137,7 +161,16 @@ class Database:
                 f"{'.'.join(map(str, OLDEST_SQLITE))} or newer. Use a newer build of Python."
             )
             raise LedgerUnavailable(msg)
+        network = network_file_system(self.path, self._mounts)
+        if network is not None:
+            msg = (
+                f"the ledger {str(self.path)!r} is on a network file system ({network}), where "
+                f"SQLite's log does not work: budgets would be overspent and entries lost. Set "
+                f"LLMCOST_LEDGER to a file on a disk of this machine."
+            )
+            raise LedgerUnavailable(msg)
         _create_private(self.path)
+        file = _file_id(self.path)
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
@@ -146,7 +179,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        self._opened.append(connection)
+        self._opened[connection] = file
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -262,9 +295,18 @@ def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
     return application, version, tables
 
 
-def _close_all(connections: list[sqlite3.Connection]) -> None:
+def _file_id(path: Path) -> _FileId:
+    """Identify the file that has this name now; (0, 0) when there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - asked at each verb, and twice as fast as Path.stat
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
+def _close_all(connections: dict[sqlite3.Connection, _FileId]) -> None:
     while connections:
-        connections.pop().close()
+        connections.popitem()[0].close()
 
 
 # A connection must not go through a fork. It is not enough that the child leaves it alone: SQLite

@@ -321,7 +321,100 @@ def test_a_ledger_that_cannot_be_opened_leaves_no_open_files(tmp_path: Path) -> 
     for _ in range(5):
         with pytest.raises(LedgerUnavailable):
             ledger.sweep(NOON)
-    assert ledger._database._opened == []
+    assert not ledger._database._opened
+
+
+def remove(path: Path) -> None:
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not delete files that are open")
+@pytest.mark.parametrize("with_its_log", [True, False])
+def test_a_ledger_that_was_deleted_is_begun_anew_by_all_that_use_it(
+    path: Path, caplog: pytest.LogCaptureFixture, with_its_log: bool
+) -> None:
+    with SQLiteLedger(path) as early, SQLiteLedger(path) as late:
+        write_one(early)
+        write_one(late)
+        assert len(list(early.entries())) == 2
+        remove(path) if with_its_log else path.unlink()
+        budget = Budget("global", "0.001")
+        first, second = make_call(), make_call()
+        assert late.hold(make_hold(first, USD // 1000, budget)).refusal is None
+        refusal = early.hold(make_hold(second, USD // 1000, budget)).refusal
+        assert refusal is not None
+        assert refusal.held == USD // 1000
+        assert [hold.call for hold in early.holds()] == [first]
+        late.settle(first, outcome(7))
+    assert caplog.text.count("was deleted or replaced while in use") == 3  # early reads, too
+    with SQLiteLedger(path) as again:
+        assert [entry.outcome.cost for entry in again.entries()] == [7]
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not replace files that are open")
+def test_a_backup_that_is_put_in_place_is_used_by_those_that_run(path: Path) -> None:
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+        (kept,) = ledger.entries()
+        backup = path.with_name("backup.db")
+        ledger.upkeep.backup(backup)
+        late = make_call()
+        ledger.hold(make_hold(late, 1, Budget("global", 1000)))
+        ledger.settle(late, outcome(1))
+        remove(path)
+        backup.rename(path)
+        assert list(ledger.entries()) == [kept]
+        assert ledger.settle(late, outcome(1)) is not None
+
+
+FILLS_THE_DISK = """
+import resource, sys
+from pathlib import Path
+from llmcost_plugins import Budget, CostTracker, LedgerUnavailable, Usage
+from llmcost_plugins.calls import CallSpec
+from llmcost_plugins.ledger import open_ledger
+from llmcost_plugins.pricing import CallSize
+
+folder = Path(sys.argv[1])
+ledger = open_ledger(f"sqlite:///{folder / 'ledger.db'}")
+tracker = CostTracker(ledger, [Budget("global", 1)], spool=[folder / "spool"])
+call = lambda name: tracker.start(CallSpec(name, "gpt-4o", "openai", CallSize(1000, 100)))
+paid = call("paid")
+# What a full disk does to one file: it cannot grow any more.
+size = (folder / "ledger.db-wal").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+paid.finish(Usage(input=1000, output=100))
+try:
+    call("refused")
+except LedgerUnavailable as error:
+    print(error)
+print(tracker.failures)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+call("next").release()
+print([(entry.call.id, entry.outcome.cost) for entry in ledger.entries()])
+print([(status.spent, status.held) for status in tracker.budgets()])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_a_full_disk_refuses_calls_and_what_was_paid_is_entered_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILLS_THE_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    message, failures, entries, statuses = done.stdout.splitlines()
+    assert "cannot be used" in message
+    assert failures == "1"
+    assert entries == "[('paid', 3500000)]"
+    assert statuses == "[(Decimal('0.0035'), Decimal('0'))]"
 
 
 def test_a_lock_that_another_holds_for_too_long_is_named(
