@@ -10,7 +10,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from llmcost_plugins.ledger.rows import (
 
 _log: Final = logging.getLogger("llmcost_plugins")
 _SUFFIX: Final = ".jsonl"
+_LOOK_EVERY: Final = timedelta(seconds=1)
 
 
 class Spool:
@@ -40,6 +41,7 @@ class Spool:
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = tuple(folders)
         self._name = (0, "")
+        self._look_at: datetime | None = None
 
     def add(self, call: Call, outcome: Outcome, buckets: Sequence[Bucket]) -> Path:
         """Keep an entry; return the file that it is in.
@@ -60,9 +62,12 @@ class Spool:
         failed: OSError | None = None
         for folder in self.folders:
             try:
-                return self._append(folder, f"{line}\n".encode())
+                path = self._append(folder, f"{line}\n".encode())
             except OSError as error:
                 failed = error
+            else:
+                self._look_at = None
+                return path
         raise failed or OSError("there is no folder for it")
 
     def _append(self, folder: Path, line: bytes) -> Path:
@@ -79,10 +84,12 @@ class Spool:
             os.close(descriptor)
         return path
 
-    def is_empty(self) -> bool:
-        """Tell whether no entry waits."""
-        # Asked before each call: not by glob, which takes ten times as long.
-        return not any(_SUFFIX in name for folder in self.folders for name in _names(folder))
+    def waits(self, now: datetime) -> bool:
+        """Tell whether some entry waits; those of other processes are noticed within a second."""
+        if self._look_at is not None and self._look_at - _LOOK_EVERY <= now < self._look_at:
+            return False
+        self._look_at = None if any(self._waiting()) else now + _LOOK_EVERY
+        return self._look_at is None
 
     def replay(self, ledger: Ledger) -> int:
         """Write what waits into the ledger; return how many entries that were.
@@ -120,20 +127,13 @@ class Spool:
 
     def _waiting(self) -> Iterator[Path]:
         for folder in self.folders:
-            yield from (folder / name for name in _names(folder) if _SUFFIX in name)
+            yield from folder.glob(f"*{_SUFFIX}*")
 
     def _mine(self) -> str:
         pid = os.getpid()
         if self._name[0] != pid:
             self._name = (pid, f"{socket.gethostname()}-{pid}-{uuid.uuid4().hex[:8]}{_SUFFIX}")
         return self._name[1]
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - names, not paths: it is asked for every call
-    except OSError:
-        return []  # not there; or closed to this process, which then has written nothing into it
 
 
 def _bucket_to_json(bucket: Bucket) -> dict[str, Any]:

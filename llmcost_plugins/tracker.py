@@ -25,7 +25,7 @@ from llmcost_plugins.labels import STANDARD_LABELS, current_labels
 from llmcost_plugins.leases import Leases
 from llmcost_plugins.ledger import Call, Charge, Hold, Ledger, Outcome, Settled, Status, open_ledger
 from llmcost_plugins.limits import Limits
-from llmcost_plugins.pricing import CallSize, Catalog, Mode, Prices
+from llmcost_plugins.pricing import CallSize, Catalog, Mode, Prices, Resolution
 from llmcost_plugins.pricing.catalog import shared_catalog
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
@@ -371,10 +371,10 @@ class CostTracker:
 
     def _prepare(self, spec: CallSpec) -> tuple[OpenCall, Hold]:
         now = self._clock()
-        if self._spool is not None and not self._spool.is_empty():
+        if self._spool is not None and self._spool.waits(now):
             self._replay()
         found = self._billing.resolve(spec.model, spec.provider)
-        call, buckets = self._buckets(spec, now)
+        call, buckets = self._buckets(spec, now, found)
         refuses = self._policies.unknown_model.refuse and not self._shadow
         if found.prices is None and buckets and refuses:
             raise PriceUnknown(spec.model, found.reason)
@@ -385,10 +385,12 @@ class CostTracker:
         charge = Charge(most.nano, most.prompt + most.output)
         return opened, Hold(call, charge, buckets, lease, self._owner_name())
 
-    def _buckets(self, spec: CallSpec, now: datetime | None = None) -> tuple[Call, list[Bucket]]:
+    def _buckets(
+        self, spec: CallSpec, now: datetime | None = None, found: Resolution | None = None
+    ) -> tuple[Call, list[Bucket]]:
         """Return the call as the ledger knows it, and every bucket that it touches."""
         now = now or self._clock()
-        found = self._billing.resolve(spec.model, spec.provider)
+        found = found or self._billing.resolve(spec.model, spec.provider)
         labels = spec.defaults.merged(current_labels()).merged(spec.labels)
         run = spec.run or spec.id
         call = Call(spec.id, now, found.model, spec.model, found.provider, labels, run)

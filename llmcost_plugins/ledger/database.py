@@ -67,18 +67,21 @@ class Database:
         if self.is_writing_here:
             msg = f"the ledger {str(self.path)!r} is asked again in the middle of one of its verbs"
             raise LedgerUnavailable(msg)
-        with self._write_lock, self._explained():
-            connection = self._writer = self._usable(self._writer)
-            self._writing_thread = threading.get_ident()
+        with self._write_lock:
             try:
-                # Inside the try: an interrupt right after it must not leave the lock taken.
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):  # the error that led here is the one to report
-                    connection.execute("ROLLBACK")
-                raise
+                connection = self._writer = self._usable(self._writer)
+                self._writing_thread = threading.get_ident()
+                try:
+                    # Inside the try: an interrupt right after it must not leave the lock taken.
+                    connection.execute("BEGIN IMMEDIATE")
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    with suppress(sqlite3.Error):  # the error that led here is the one to report
+                        connection.execute("ROLLBACK")
+                    raise
+            except (OSError, sqlite3.Error) as error:
+                raise self._unavailable(error) from error
             finally:
                 self._writing_thread = None
 
@@ -93,9 +96,12 @@ class Database:
         Raises:
             LedgerUnavailable: the file cannot be opened or read.
         """
-        with self._read_lock, self._explained():
-            self._reader = self._usable(self._reader)
-            return query(self._reader)
+        with self._read_lock:
+            try:
+                self._reader = self._usable(self._reader)
+                return query(self._reader)
+            except (OSError, sqlite3.Error) as error:
+                raise self._unavailable(error) from error
 
     def close(self) -> None:
         """Close the connections; the next use opens them again."""
@@ -117,23 +123,19 @@ class Database:
         self._read_lock.release()
         self._write_lock.release()
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
+    def _unavailable(self, error: OSError | sqlite3.Error) -> LedgerUnavailable:
+        if isinstance(error, OSError):
             msg = (
                 f"the ledger {str(self.path)!r} cannot be created: {error.strerror}. Set "
                 f"LLMCOST_LEDGER to a file in a folder that this user can write to, such as "
                 f"sqlite:////var/lib/myapp/llmcost.db"
             )
-            raise LedgerUnavailable(msg) from error
-        except sqlite3.Error as error:
+        else:
             msg = (
                 f"the ledger {str(self.path)!r} cannot be used: {error}. {_remedy(error)} "
                 f"LLMCOST_LEDGER names the file in use."
             )
-            raise LedgerUnavailable(msg) from error
+        return LedgerUnavailable(msg)
 
     def _usable(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
         """Return the connection, or a new one where it has none or its file is not there any more.

@@ -34,8 +34,8 @@ def call_row(call: Call) -> Row:
         call.requested,
         call.provider,
         call.run,
-        dump(dict(call.labels.values)),
-        dump(call.labels.tags),
+        dump(dict(call.labels.values)) if call.labels.values else "{}",
+        dump(call.labels.tags) if call.labels.tags else "[]",
     )
 
 

@@ -152,7 +152,7 @@ class SQLiteLedger:
                 return HoldResult()
             wanted = wanted_of(hold)
             amounts = dump(wanted)
-            result = self._judge(db, hold.call.id, hold.buckets, wanted)
+            result = self._judge(db, hold.call.id, hold.buckets, wanted, amounts)
             if result.refusal is None:
                 if wanted:
                     db.execute(self._sql["hold_in_buckets"], (amounts,))
@@ -168,9 +168,10 @@ class SQLiteLedger:
             usd, tokens, known = found
             held: dict[str, int] = json.loads(known)
             more = more_than(held, wanted_of(hold))
-            result = self._judge(db, hold.call.id, [b for b in hold.buckets if b.key in more], more)
+            buckets, amounts = [b for b in hold.buckets if b.key in more], dump(more)
+            result = self._judge(db, hold.call.id, buckets, more, amounts)
             if result.refusal is None and more:
-                db.execute(self._sql["more_in_buckets"], {"known": known, "more": dump(more)})
+                db.execute(self._sql["more_in_buckets"], {"known": known, "more": amounts})
                 largest = max(usd, hold.charge.usd), max(tokens, hold.charge.tokens)
                 db.execute(
                     self._sql["change_hold"], (*largest, dump(raised(held, more)), hold.call.id)
@@ -189,11 +190,12 @@ class SQLiteLedger:
         call_id: str,
         buckets: Sequence[Bucket],
         wanted: Mapping[str, int],
+        amounts: str,
     ) -> HoldResult:
         """Tell whether so much more fits in every bucket, creating those that are new."""
         if not buckets:
             return HoldResult()
-        rows = db.execute(self._sql["bucket_states"], (dump(wanted),)).fetchall()
+        rows = db.execute(self._sql["bucket_states"], (amounts,)).fetchall()
         states = {key: (spent, held, holds) for key, spent, held, holds in rows}
         return judge(
             buckets,

@@ -2,6 +2,7 @@ import json
 import sqlite3
 import stat
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -124,11 +125,26 @@ def test_the_second_folder_is_used_when_the_first_cannot_be(
     call = make_tracker(ledger, clock, BUDGET).start(spec())
     outcome = call.finish(USED)
     assert outcome is not None
-    assert spool.is_empty()
+    assert not spool.waits(clock())
     assert spool.add(call.call, outcome, call.buckets).parent == tmp_path / "second"
-    assert not spool.is_empty()
+    assert spool.waits(clock())
     assert spool.replay(ledger) == 0  # the ledger knows it
-    assert spool.is_empty()
+    assert not spool.waits(clock())
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_what_another_process_has_put_there_is_noticed_within_a_second(
+    ledger: Ledger, clock: FakeClock, folder: Path, step: int
+) -> None:
+    call = make_tracker(ledger, clock, BUDGET).start(spec())
+    outcome = call.finish(USED)
+    assert outcome is not None
+    mine, others = Spool([folder]), Spool([folder])
+    assert not mine.waits(clock())
+    others.add(call.call, outcome, call.buckets)
+    clock.set(clock() + timedelta(seconds=step))
+    assert mine.waits(clock())
+    assert mine.waits(clock())
 
 
 def test_an_entry_that_no_folder_takes_is_an_error(
