@@ -4,8 +4,8 @@ import json
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -265,19 +265,14 @@ class SQLiteLedger:
             db.execute(self._sql["charge_in_buckets"], (charges,))
             return True
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._database.writing() as db:
-                yield db
-        finally:
-            self._settle_deferred()
+    def _writing(self) -> "_Verb":
+        return _Verb(self._database.writing(), self._settle_deferred)
 
     def _settle_deferred(self) -> None:
-        while True:
+        while self._deferred:
             try:
                 call, outcome = self._deferred.popleft()
-            except IndexError:  # asking first is no use: another thread may take the last one
+            except IndexError:  # another thread has taken the last one
                 return
             try:
                 with self._database.writing() as db:
@@ -528,6 +523,37 @@ class SQLiteLedger:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _Verb:
+    """One transaction, and after it the calls that ended meanwhile.
+
+    A class: a second generator around that of the transaction would cost as much as a statement.
+    """
+
+    __slots__ = ("_after", "_transaction")
+
+    def __init__(
+        self,
+        transaction: AbstractContextManager[sqlite3.Connection],
+        after: Callable[[], None],
+    ) -> None:
+        self._transaction = transaction
+        self._after = after
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._transaction.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._transaction.__exit__(kind, error, trace)
+        finally:
+            self._after()
 
 
 def _hold_row(hold: Hold, amounts: str) -> tuple[Any, ...]:
