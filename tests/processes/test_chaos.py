@@ -55,7 +55,8 @@ def test_no_money_is_lost_or_counted_twice_when_processes_are_killed(
     # They never give up: the last kills hit processes whose budget is used up.
     plan = {"hold_lease": LEASE, "call_max": LEASE * 2, "until": limit + 1}
     workers = [fleet.start(f"{limit}e-9", **plan) for _ in range(4)]
-    eventually(lambda: all(worker.said("ready") for worker in workers))
+    # Until there is a ledger to ask.
+    eventually(lambda: fleet.provider.billed_nano > 0)
     for _ in range(kills):
         time.sleep(random.uniform(0.05, 0.3))
         victim = random.choice(workers)
