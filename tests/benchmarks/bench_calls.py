@@ -3,8 +3,8 @@
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,15 @@ from llmcost_plugins.budgets import parse_budgets
 from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.labels import make_labels
+from llmcost_plugins.ledger.named_sql import named_sql
+from llmcost_plugins.ledger.rows import call_row, entry_row, totals_rows
+from llmcost_plugins.ledger.slots import Days, micros
+from llmcost_plugins.ledger.sqlite import SQLiteLedger
 from llmcost_plugins.pricing import CallSize
 from tests.benchmarks.harness import compare, tell
 
 BUDGETS = "global=1000000/month; user:*=100000/day; model:gpt-4o=100000/day"
+USAGE = Usage(input=500, output=50)
 
 
 class PricedFake(FakeListChatModel):
@@ -61,56 +66,55 @@ def test_router_on_a_bare_call(tracker: CostTracker) -> None:
 
 def test_hold_and_settle_against_the_same_sql_by_hand(tracker: CostTracker, tmp_path: Path) -> None:
     ids = itertools.count()
-    labels = make_labels({"user": "u1"})
-    size, usage = CallSize(1000, 100), Usage(input=500, output=50)
 
     def ours() -> None:
-        spec = CallSpec(f"c{next(ids)}", "gpt-4o", "openai", size, labels)
-        tracker.start(spec).finish(usage)
+        tracker.start(_spec(next(ids))).finish(USAGE)
 
-    ours()
-    by_hand = _by_hand(tmp_path)
+    by_hand = _by_hand(tracker, tmp_path / "hand.db")
     measured = compare(by_hand, ours)
     tell("hold + settle with three budgets", "the same SQL by hand", measured, "1.5x")
 
 
-def _by_hand(tmp_path: Path) -> Any:
-    """Return a function that runs the statements of one hold and one settle, and nothing else."""
-    db = sqlite3.connect(tmp_path / "hand.db", isolation_level=None)
-    db.executescript(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-        "CREATE TABLE b (key TEXT PRIMARY KEY, spent INT, held INT) WITHOUT ROWID;"
-        "CREATE TABLE h (id TEXT PRIMARY KEY, amount INT, lease INT, keys TEXT) WITHOUT ROWID;"
-        "CREATE INDEX lease ON h (lease);"
-        "CREATE TABLE e (id INTEGER PRIMARY KEY, call TEXT UNIQUE, at INT, cost INT, facts TEXT);"
-        "CREATE INDEX at ON e (at);"
-        "CREATE TABLE t (slot INT, model TEXT, calls INT, cost INT, PRIMARY KEY (slot, model));"
-        "CREATE TABLE p (slot INT, user TEXT, calls INT, cost INT, PRIMARY KEY (slot, user));"
-    )
-    keys = json.dumps(["global", "user", "model"])
-    db.execute("INSERT INTO b SELECT value, 0, 0 FROM json_each(?)", (keys,))
+def _spec(number: int) -> CallSpec:
+    labels = make_labels({"user": "u1"})
+    return CallSpec(f"c{number}", "gpt-4o", "openai", CallSize(1000, 100), labels)
+
+
+def _by_hand(tracker: CostTracker, path: Path) -> Callable[[], None]:
+    """Return a function that runs the ledger's statements for one call, and nothing else."""
+    opened = tracker.start(_spec(-1))
+    outcome = opened.finish(USAGE)
+    assert outcome is not None
+    wanted = {bucket.key: opened.estimate.nano for bucket in opened.buckets}
+    amounts = json.dumps(wanted)
+    call, at = call_row(opened.call), micros(opened.call.at)
+    entry = entry_row(opened.call, outcome, amounts)[1:]
+    by_slot, by_person = totals_rows(opened.call, outcome, Days(UTC))
+    settle = {"hold": amounts, "cost": outcome.cost, "tokens": 550, "requests": 1}
+    with SQLiteLedger(path) as ledger:  # its tables and settings
+        ledger.sweep(opened.call.at)
+    sql = named_sql("queries.sql")
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA synchronous = NORMAL")
+    for bucket in opened.buckets:
+        row = (bucket.key, bucket.scope, bucket.budget.scope, "day", None, None, 0, 0, 0, "usd")
+        db.execute(sql["add_bucket"], row)
     ids = itertools.count()
-    chosen = "key IN (SELECT value FROM json_each(?))"
-    facts = "x" * 300
 
     def run() -> None:
-        call = f"c{next(ids)}"
+        name = f"c{next(ids)}"
         db.execute("BEGIN IMMEDIATE")
-        db.execute("SELECT id FROM h WHERE lease < 0").fetchall()
-        db.execute("SELECT 1 FROM h WHERE id = ?", (call,)).fetchone()
-        db.execute(f"SELECT * FROM b WHERE {chosen}", (keys,)).fetchall()
-        db.execute(f"UPDATE b SET held = held + 1 WHERE {chosen}", (keys,))
-        db.execute("INSERT INTO h VALUES (?, 1, 1, ?)", (call, keys))
+        db.execute(sql["outlook"], {"now": at, "call": name}).fetchone()
+        db.execute(sql["bucket_states"], (amounts,)).fetchall()
+        db.execute(sql["hold_in_buckets"], (amounts,))
+        db.execute(sql["add_hold"], (name, 1, at + 1, "host:1", amounts, *call, 1100))
         db.execute("COMMIT")
         db.execute("BEGIN IMMEDIATE")
-        db.execute("DELETE FROM h WHERE id = ? RETURNING amount, keys", (call,)).fetchall()
-        db.execute(f"UPDATE b SET held = held - 1, spent = spent + 1 WHERE {chosen}", (keys,))
-        db.execute("INSERT INTO e (call, at, cost, facts) VALUES (?, 1, 1, ?)", (call, facts))
-        for table in ("t", "p"):
-            db.execute(
-                f"INSERT INTO {table} VALUES (1, 'm', 1, 1) "
-                "ON CONFLICT DO UPDATE SET calls = calls + 1, cost = cost + 1"
-            )
+        db.execute(sql["take_hold"], (name,)).fetchall()
+        db.execute(sql["settle_in_buckets"], settle).fetchall()
+        db.execute(sql["add_entry"], (name, *entry))
+        db.execute(sql["add_totals"], by_slot)
+        db.execute(sql["add_totals_by_person"], by_person)
         db.execute("COMMIT")
 
     return run
