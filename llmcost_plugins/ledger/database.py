@@ -143,7 +143,8 @@ class Database:
         SQLite would go on with a file that was deleted or replaced, while processes that start
         count in the one that has its name now: each would grant the whole limit.
         """
-        if connection is not None:
+        # One that was closed here, and whose successor could not be opened, is not among them.
+        if connection is not None and connection in self._opened:
             if self._opened[connection] == _file_id(self.path):
                 return connection
             _log.warning(

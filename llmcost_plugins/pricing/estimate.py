@@ -188,8 +188,8 @@ def _most(prices: Prices, prompt: int, size: CallSize) -> tuple[int, int, int]:
 
     Worked out once for calls of a kind, since every call asks.
     """
-    kind = (prices.step(prompt), size.service_tier, size.region, size.media, size.web_searches)
-    most = prices.most.get(kind)
+    case = (prices.step(prompt), size.service_tier, size.region, size.media, size.web_searches)
+    most = prices.most.get(case)
     if most is None:
         into = (*_TEXT_IN, *(f"cache_write_{kind}" for kind in size.media))
         into += tuple(f"{kind}_in" for kind in size.media)
@@ -204,7 +204,7 @@ def _most(prices: Prices, prompt: int, size: CallSize) -> tuple[int, int, int]:
         )
         if len(prices.most) >= _KINDS_KEPT:
             prices.most.clear()
-        prices.most[kind] = most
+        prices.most[case] = most
     return most
 
 

@@ -370,6 +370,26 @@ def test_a_backup_that_is_put_in_place_is_used_by_those_that_run(path: Path) -> 
         assert ledger.settle(late, outcome(1)) is not None
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not replace files that are open")
+def test_a_ledger_that_is_replaced_by_something_else_is_refused_until_it_is_back(
+    path: Path,
+) -> None:
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+        (kept,) = ledger.entries()
+        ledger.upkeep.backup(path.with_name("backup.db"))
+        remove(path)
+        path.write_bytes(b"damaged" * 1000)
+        for _ in range(2):
+            with pytest.raises(LedgerUnavailable, match="no ledger"):
+                ledger.sweep(NOON)
+            with pytest.raises(LedgerUnavailable, match="no ledger"):
+                list(ledger.entries())
+        path.with_name("backup.db").replace(path)
+        assert ledger.sweep(NOON) == 0
+        assert list(ledger.entries()) == [kept]
+
+
 FILLS_THE_DISK = """
 import resource, sys
 from pathlib import Path
