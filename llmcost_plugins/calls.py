@@ -7,11 +7,13 @@ from typing import Protocol
 
 from llmcost_plugins.blocks import Block
 from llmcost_plugins.budgets import Bucket
+from llmcost_plugins.errors import BudgetExceeded
 from llmcost_plugins.failures import ended_by_caller, may_be_billed
 from llmcost_plugins.guard import Owner, current_owner
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger import Call, Outcome, Status
 from llmcost_plugins.pricing import CallSize, Estimate, Prices
+from llmcost_plugins.streams import Streamed
 from llmcost_plugins.usage import Trust, Usage
 
 
@@ -57,6 +59,13 @@ class CallKeeper(Protocol):
 
     def output_cap(self, prices: Prices | None, size: CallSize) -> int:
         """Return the answer tokens per choice that a call of this size is held for."""
+
+    def extend(self, call: "OpenCall", output_tokens: int) -> None:
+        """Hold more for a call whose answer grows.
+
+        Raises:
+            BudgetExceeded: a budget cannot pay for a longer answer.
+        """
 
     def is_open(self, call: "OpenCall") -> bool:
         """Tell whether the call is waiting for its end."""
@@ -128,6 +137,38 @@ class OpenCall:
     def ended(self) -> bool:
         """Whether an end verb has taken effect, or the ledger counts the call as lost."""
         return not self._keeper.is_open(self)
+
+    def streamed(self) -> Streamed:
+        """Return what counts the chunks of this call's answer, see `keep_up`."""
+        capped = self.spec.size.output_cap is not None
+        return Streamed(None if capped else self.estimate.output)
+
+    def keep_up(self, streamed: Streamed) -> None:
+        """Hold more for an answer that comes close to what is held for it.
+
+        Twice as much is asked for in good time; if that is refused, the answer may still end within
+        what is held. Only one that has used that up is stopped, unless a budget pays for a little
+        more.
+
+        Raises:
+            BudgetExceeded: a budget cannot pay for a longer answer; stop the stream.
+        """
+        held = self.estimate.output
+        if not streamed.is_near(held):
+            streamed.reach_near(held)  # another handler of the same call was faster
+            return
+        in_time = streamed.tokens < held
+        try:
+            self._keeper.extend(self, 2 * held if in_time else streamed.tokens + held // 4 + 1)
+        except BudgetExceeded:
+            if not in_time:
+                raise
+            streamed.reach(held)
+            return
+        if self.estimate.output > held:
+            streamed.reach_near(self.estimate.output)
+        else:
+            streamed.rest()  # all that the model can answer is held, or the ledger is gone
 
     def finish(self, usage: Usage, served: str | None = None) -> Outcome | None:
         """Settle with the usage that the provider reported.
@@ -201,6 +242,7 @@ class OpenCall:
                 and for a model that reasons, because what was received is not all of it.
         """
         cap = self._keeper.output_cap(self.prices, self.spec.size) * max(self.spec.size.choices, 1)
+        cap = max(cap, self.estimate.output)  # it may have been extended
         hidden = self.prices is not None and self.prices.reasons
         seen = cap if received_bytes is None or hidden else min(cap, received_bytes)
         return Usage(input=self.estimate.prompt, output=seen, trust=Trust.ESTIMATED)

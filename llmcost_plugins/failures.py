@@ -8,7 +8,9 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-_BY_CALLER: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
+from llmcost_plugins.errors import BudgetExceeded
+
+_BY_CALLER: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt, BudgetExceeded)
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 _ANSWER_LOST: Final = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
 _TRANSIENT_STATUS: Final = frozenset({408, 429})
@@ -16,7 +18,7 @@ _SERVER_ERRORS: Final = 500
 
 
 def ended_by_caller(error: BaseException) -> bool:
-    """Tell whether the caller broke the call off, rather than the provider."""
+    """Tell whether the caller, or a budget of his, broke the call off, rather than the provider."""
     return isinstance(error, _BY_CALLER)
 
 

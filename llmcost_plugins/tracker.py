@@ -346,14 +346,14 @@ class CostTracker:
         Raises:
             BudgetExceeded: a budget cannot pay for a longer answer.
         """
-        larger = self._billing.estimate_of(call, output_tokens)
-        if larger.nano <= call.estimate.nano and larger.output <= call.estimate.output:
-            return
-        charge = Charge(larger.nano, larger.prompt + larger.output)
-        hold = Hold(call.call, charge, call.buckets, call.lease_until, self._owner_name())
         try:
+            larger = self._billing.estimate_of(call, output_tokens)
+            if larger.nano <= call.estimate.nano and larger.output <= call.estimate.output:
+                return
+            charge = Charge(larger.nano, larger.prompt + larger.output)
+            hold = Hold(call.call, charge, call.buckets, call.lease_until, self._owner_name())
             result = self.ledger.extend(hold)
-        except LedgerUnavailable:
+        except Exception:  # noqa: BLE001 - the answer is on its way, and will be paid for
             self.note_failure("the hold of the call %s could not be extended", call.spec.id)
             return
         if result.refusal is not None and not self._shadow:

@@ -11,6 +11,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from llmcost_langchain._runs import run_roots
 from llmcost_plugins.labels import Labels, make_labels, take_labels
 from llmcost_plugins.money import nano_to_usd
+from llmcost_plugins.streams import Streamed
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -29,8 +30,9 @@ class CostCallbackHandler(BaseCallbackHandler):
     """Attach it to a chain, a model or a config; every model call below is recorded and guarded.
 
     The call is refused by raising in the start event, before a request is sent. After the provider
-    has answered nothing here raises. Several handlers on one call record it once. Making a handler
-    has no side effect; without a *tracker* the process-wide one is built at the first call.
+    has answered nothing here raises, but for a stream that outgrows what a budget pays for. Several
+    handlers on one call record it once. Making a handler has no side effect; without a *tracker*
+    the process-wide one is built at the first call.
 
     Synchronous on purpose: LangChain swallows what an asynchronous handler raises in sync code, so
     that could not stop a call. Its methods take tens of microseconds and run inline.
@@ -58,7 +60,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._tracker = tracker
         self.labels: Labels = make_labels(labels, tags)
         self._calls: dict[UUID, OpenCall] = {}
-        self._streamed: dict[UUID, int] = {}
+        self._streams: dict[UUID, Streamed] = {}
         # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
         self._lock = threading.RLock()
         self._cost = self._saved = self._count = 0
@@ -200,10 +202,22 @@ class CostCallbackHandler(BaseCallbackHandler):
             self._calls[run_id] = opened
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """Count what is streamed, for a stream that breaks off. Kept cheap: it runs per token."""
+        """Count what is streamed, and hold more before it outgrows its hold.
+
+        Raises:
+            BudgetExceeded: a budget cannot pay for a longer answer; the stream ends here.
+        """
+        # Kept cheap, since it runs for every token.
         size = len(token.encode("utf-8", "surrogatepass")) if isinstance(token, str) else 1
+        streamed = self._streams.get(run_id)
+        if streamed is None:
+            opened = self._calls.get(run_id)
+            streamed = self._streams[run_id] = opened.streamed() if opened else Streamed(None)
         # A chunk without text (a part of a tool call, a heartbeat) is a token at the most.
-        self._streamed[run_id] = self._streamed.get(run_id, 0) + (size or 1)
+        if streamed.add(size or 1) and run_id in self._calls:
+            from llmcost_langchain.errors import keep_up
+
+            keep_up(self._calls[run_id], streamed)
 
     def on_llm_end(self, response: "LLMResult", *, run_id: UUID, **kwargs: Any) -> None:
         """Settle with the usage that the provider reported. Never raises."""
@@ -223,7 +237,8 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _take(self, run_id: UUID) -> tuple["OpenCall | None", int]:
         with self._lock:
-            return self._calls.pop(run_id, None), self._streamed.pop(run_id, 0)
+            streamed = self._streams.pop(run_id, None)
+            return self._calls.pop(run_id, None), streamed.received_bytes if streamed else 0
 
     def _add(self, outcome: "Outcome | None") -> None:
         with self._lock:
@@ -236,7 +251,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         """Drop the calls whose end this handler was never told of."""
         for run_id in [run_id for run_id, call in self._calls.items() if call.ended]:
             del self._calls[run_id]
-            self._streamed.pop(run_id, None)
+            self._streams.pop(run_id, None)
 
 
 def _kind(serialized: Mapping[str, Any] | None) -> str:

@@ -4,6 +4,7 @@ from langchain_core.exceptions import ModelError
 
 from llmcost_plugins import errors as core
 from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.streams import Streamed
 from llmcost_plugins.tracker import CostTracker
 
 
@@ -25,6 +26,14 @@ def start(tracker: CostTracker, spec: CallSpec) -> OpenCall:
     """Start a call; a refusal is raised as this adapter's `BudgetExceeded`."""
     try:
         return tracker.start(spec)
+    except core.BudgetExceeded as error:
+        raise BudgetExceeded.of(error) from None
+
+
+def keep_up(call: OpenCall, streamed: Streamed) -> None:
+    """Hold more for a stream; a refusal is raised as this adapter's `BudgetExceeded`."""
+    try:
+        call.keep_up(streamed)
     except core.BudgetExceeded as error:
         raise BudgetExceeded.of(error) from None
 

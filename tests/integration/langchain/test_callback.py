@@ -523,3 +523,56 @@ def test_an_answer_of_a_shape_that_cannot_be_measured_arrives_all_the_same(
     assert model.invoke("x", config(CostCallbackHandler(tracker))).content == "paid for"
     assert statuses(tracker) == ["ok"]
     assert "could not be read" in caplog.text
+
+
+def test_a_stream_that_outgrows_its_hold_holds_more(
+    provider: SimulatedProvider, make_tracker: MakeTracker, make_model: MakeModel
+) -> None:
+    provider.behave("gpt-4o", Behavior(content="word " * 1000))
+    tracker = make_tracker("global=1", max_output_tokens=100)
+    held = []
+    model = make_model(max_tokens=None)
+    for _ in model.stream("hi", config={"callbacks": [CostCallbackHandler(tracker)]}):
+        held += [status.held for status in tracker.budgets() if status.held not in held]
+    assert held == sorted(held)
+    assert len(held) >= 4
+    (status,) = tracker.budgets()
+    assert status.spent * 10**9 == provider.billed_nano
+    assert status.held == 0
+
+
+@pytest.mark.parametrize("handlers", [1, 2])
+async def test_a_stream_is_stopped_where_no_budget_pays_for_more(
+    provider: SimulatedProvider, make_tracker: MakeTracker, make_model: MakeModel, handlers: int
+) -> None:
+    provider.behave("gpt-4o", Behavior(content="word " * 5000, chunk_delay=0.0005))
+    tracker = make_tracker("global=0.003", max_output_tokens=100)
+    model = make_model(max_tokens=None)
+    config: Any = {"callbacks": [CostCallbackHandler(tracker) for _ in range(handlers)]}
+    parts: list[Any] = []
+
+    async def listen() -> None:
+        async for part in model.astream("hi", config=config):
+            parts.append(part)  # noqa: PERF401 - what has arrived before the error is kept
+
+    with pytest.raises(BudgetExceeded, match="global"):
+        await listen()
+    # LangChain leaves the client's generator to the collector; closing it takes the loop a moment.
+    gc.collect()
+    await asyncio.sleep(0.2)
+    assert len(parts) > 100
+    provider.settled(timeout=10)
+    (entry,) = tracker.ledger.entries()
+    assert entry.outcome.status is Status.ABORTED
+    (status,) = tracker.budgets()
+    assert status.spent <= Decimal("0.003")
+    assert status.held == 0
+
+
+def test_a_declared_cap_is_not_extended(make_tracker: MakeTracker, make_model: MakeModel) -> None:
+    tracker = make_tracker("global=1")
+    held = set()
+    model = make_model(max_tokens=8)
+    for _ in model.stream("hi " * 50, config={"callbacks": [CostCallbackHandler(tracker)]}):
+        held |= {status.held for status in tracker.budgets()}
+    assert len(held - {Decimal(0)}) == 1
