@@ -220,7 +220,9 @@ class OpenCall:
             received_bytes: UTF-8 bytes of the answer received so far; 0 when there were none.
             usage: what the provider reported before the end.
         """
-        if ended_by_caller(error):
+        # A refusal stops a stream only; one before that is of a call that was not sent.
+        stopped = isinstance(error, BudgetExceeded) and received_bytes > 0
+        if stopped or ended_by_caller(error):
             detail = f"the caller ended it: {type(error).__name__}"
             return self.abort(streamed_bytes=received_bytes or None, usage=usage, detail=detail)
         if usage is None and (received_bytes or may_be_billed(error)):

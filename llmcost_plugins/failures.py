@@ -8,9 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from llmcost_plugins.errors import BudgetExceeded
-
-_BY_CALLER: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt, BudgetExceeded)
+_BY_CALLER: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 _ANSWER_LOST: Final = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
 _TRANSIENT_STATUS: Final = frozenset({408, 429})
@@ -18,7 +16,7 @@ _SERVER_ERRORS: Final = 500
 
 
 def ended_by_caller(error: BaseException) -> bool:
-    """Tell whether the caller, or a budget of his, broke the call off, rather than the provider."""
+    """Tell whether the caller broke the call off, rather than the provider."""
     return isinstance(error, _BY_CALLER)
 
 

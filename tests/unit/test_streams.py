@@ -95,3 +95,15 @@ def test_a_stream_goes_on_when_the_ledger_is_gone(
             call.keep_up(streamed)
     assert tracker.failures == 1
     assert "could not be extended" in caplog.text
+
+
+def test_a_refusal_of_someone_else_before_anything_was_streamed_costs_nothing(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    tracker = make_tracker(ledger, clock, Budget("global", "0.005"))
+    call = tracker.start(spec())
+    with pytest.raises(BudgetExceeded) as caught:
+        make_tracker(ledger, clock, Budget("user:u1", 0), Budget("global", 0)).start(spec())
+    call.broke(caught.value, received_bytes=0, usage=None)
+    costs = [(e.outcome.status, e.outcome.cost) for e in ledger.entries() if e.call == call.call]
+    assert costs == [(Status.ERROR, 0)]
