@@ -12,6 +12,7 @@ from llmcost_plugins.lazy import lazy_names
 if TYPE_CHECKING:
     from llmcost_plugins.budgets import Budget, BudgetStatus
     from llmcost_plugins.cache import CompletionCache
+    from llmcost_plugins.context import in_context
     from llmcost_plugins.errors import (
         AllModelsFailed,
         BudgetExceeded,
@@ -40,6 +41,7 @@ __all__ = [
     "Usage",
     "attribute",
     "default_tracker",
+    "in_context",
     "set_default_tracker",
 ]
 
@@ -53,6 +55,7 @@ _load = lazy_names(
         "Settings": "settings",
         "Usage": "usage",
         "attribute": "labels",
+        "in_context": "context",
     },
 )
 

@@ -17,7 +17,8 @@ class Spending:
     __slots__ = ("_cost", "_count", "_lock", "_saved")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
+        self._lock = threading.RLock()
         self._cost = self._saved = self._count = 0
 
     def add(self, cost: int, saved: int) -> None:

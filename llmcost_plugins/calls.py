@@ -187,27 +187,40 @@ class OpenCall:
         """Settle as answered from a cache: no cost, *usage*'s price is saved."""
         return self._keeper.end_call(self, Status.CACHED, usage, served)
 
-    def fail(self, error: BaseException, *, billed: Usage | None = None) -> Outcome | None:
+    def fail(
+        self, error: BaseException, *, billed: Usage | None = None, served: str | None = None
+    ) -> Outcome | None:
         """Settle as failed; without *billed* usage the provider charged nothing."""
         usage = Usage() if billed is None else billed
-        return self._keeper.end_call(self, Status.ERROR, usage, None, _brief(error))
+        return self._keeper.end_call(self, Status.ERROR, usage, served, _brief(error))
 
     def abort(
-        self, *, streamed_bytes: int | None, usage: Usage | None = None, detail: str = ""
+        self,
+        *,
+        streamed_bytes: int | None,
+        usage: Usage | None = None,
+        served: str | None = None,
+        detail: str = "",
     ) -> Outcome | None:
         """Settle as broken off; estimated on the safe side unless the *usage* is known.
 
         Args:
             streamed_bytes: the size of what was received so far, see `estimated_usage`.
             usage: what the provider reported before the end.
+            served: the model's name as the provider reported it.
             detail: why.
         """
         if usage is None:
             usage = self.estimated_usage(streamed_bytes)
-        return self._keeper.end_call(self, Status.ABORTED, usage, None, detail)
+        return self._keeper.end_call(self, Status.ABORTED, usage, served, detail)
 
     def broke(
-        self, error: BaseException, *, received_bytes: int, usage: Usage | None
+        self,
+        error: BaseException,
+        *,
+        received_bytes: int,
+        usage: Usage | None,
+        served: str | None = None,
     ) -> Outcome | None:
         """Settle a call that was sent, and failed or was broken off.
 
@@ -219,15 +232,17 @@ class OpenCall:
             error: what ended it.
             received_bytes: UTF-8 bytes of the answer received so far; 0 when there were none.
             usage: what the provider reported before the end.
+            served: the model's name as the provider reported it.
         """
         # A refusal stops a stream only; one before that is of a call that was not sent.
         stopped = isinstance(error, BudgetExceeded) and received_bytes > 0
         if stopped or ended_by_caller(error):
             detail = f"the caller ended it: {type(error).__name__}"
-            return self.abort(streamed_bytes=received_bytes or None, usage=usage, detail=detail)
+            received = received_bytes or None
+            return self.abort(streamed_bytes=received, usage=usage, served=served, detail=detail)
         if usage is None and (received_bytes or may_be_billed(error)):
             usage = self.estimated_usage(received_bytes or None)
-        return self.fail(error, billed=usage)
+        return self.fail(error, billed=usage, served=served)
 
     def release(self) -> None:
         """Give the money back: nothing was sent."""

@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +22,7 @@ from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetStatus, Subjec
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown, Refusal
 from llmcost_plugins.guard import Guard
-from llmcost_plugins.labels import STANDARD_LABELS, current_labels
+from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels
 from llmcost_plugins.leases import Leases
 from llmcost_plugins.ledger import Call, Charge, Hold, Ledger, Outcome, Settled, Status, open_ledger
 from llmcost_plugins.limits import Limits
@@ -335,6 +336,38 @@ class CostTracker:
         except (BudgetExceeded, LedgerUnavailable) as error:
             self._go_on_after(call, error)
         return self._opened(call)
+
+    def join(self, call: OpenCall, labels: Labels) -> None:
+        """Charge an open call to more labels, those of someone else who sees the same call.
+
+        A label that the call has stays as it is. The buckets that come in hold what the others do.
+
+        Args:
+            call: the call, which was not sent yet.
+            labels: who else causes it.
+
+        Raises:
+            BudgetExceeded: a budget that came in cannot pay for it. The hold is given back: nothing
+                may be sent.
+        """
+        known = call.call.labels
+        merged = known.merged(labels).merged(known)
+        if merged == known:
+            return
+        spec = replace(call.spec, labels=merged)
+        joined, buckets = self._buckets(spec, call.call.at)
+        charge = Charge(call.estimate.nano, call.estimate.prompt + call.estimate.output)
+        hold = Hold(joined, charge, buckets, call.lease_until, self._owner_name())
+        try:
+            refusal = self.ledger.extend(hold).refusal if buckets and not call.unheld else None
+        except LedgerUnavailable as error:
+            # Held already where it was first asked for; what joins is counted when it is settled.
+            self.note_failure("the call %s could not be charged to more: %s", call.spec.id, error)
+            return
+        if refusal is not None:
+            self.release_call(call)
+            self._go_on_after(call, BudgetExceeded(refusal, call.spec.model))
+        call.call, call.buckets = joined, buckets
 
     def extend(self, call: OpenCall, output_tokens: int) -> None:
         """Hold more for a call whose answer grows beyond what was held for.

@@ -1,15 +1,16 @@
 """Cost control for LangChain: a callback handler, a router that falls back, and a disk cache.
 
 Importing this registers one inert configure hook: with ``LLMCOST_ENABLED=true`` in the environment,
-LangChain itself attaches a `CostCallbackHandler` to every run.
+or after `install`, LangChain itself attaches a `CostCallbackHandler` to every run.
 """
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 try:
-    from langchain_core.tracers.context import register_configure_hook
-except ImportError as error:
+    from llmcost_langchain.attach import install, uninstall
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "langchain_core":
+        raise
     from llmcost_plugins.errors import MissingExtra
 
     raise MissingExtra.of("langchain", "langchain-core") from error  # noqa: EM101 - names
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
     from llmcost_langchain.errors import BudgetExceeded
     from llmcost_langchain.router import FallbackRouter
 
-__all__ = ["BudgetExceeded", "CompletionCache", "CostCallbackHandler", "FallbackRouter"]
+__all__ = [
+    "BudgetExceeded",
+    "CompletionCache",
+    "CostCallbackHandler",
+    "FallbackRouter",
+    "install",
+    "uninstall",
+]
 
 _HOME = {"BudgetExceeded": "errors", "CompletionCache": "cache", "FallbackRouter": "router"}
-
-_attached: ContextVar[CostCallbackHandler | None] = ContextVar("llmcost_handler", default=None)
-register_configure_hook(
-    _attached, inheritable=True, handle_class=CostCallbackHandler, env_var="LLMCOST_ENABLED"
-)
-
 
 __getattr__ = lazy_names(__name__, _HOME)
 

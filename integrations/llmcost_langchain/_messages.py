@@ -4,6 +4,7 @@ What each provider package reports, and where, is measured for langchain-core 1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -67,6 +68,14 @@ def text_size(
     return _sized(sizer, params, metadata)
 
 
+def decision_size(sizer: PromptSizer, request: Any) -> CallSize:
+    """Return how large a call to a decision model can become: a state, and questions about it."""
+    sizer.message()
+    # Messages and questions are no JSON; their text is at least as long as what is sent.
+    sizer.json(request)
+    return sizer.size(None)
+
+
 def _sized(sizer: PromptSizer, params: Mapping[str, Any], metadata: Mapping[str, Any]) -> CallSize:
     cap = next((value for key in _CAPS if _is_count(value := params.get(key))), None)
     cap = metadata.get("ls_max_tokens") if cap is None else cap
@@ -102,7 +111,8 @@ def read_usage(result: LLMResult) -> Usage | None:
     output = result.llm_output or {}
     message = first_message(result)
     if message is not None:
-        return _read_answer(message, output)
+        body = failed_body(result)
+        return _read_answer(message, output) if body is None else reported.read_usage(body)
     said = output.get("token_usage")
     if isinstance(said, Mapping) and not said:
         # A batch of completions reports its usage with its first member.
@@ -130,6 +140,26 @@ def _read_answer(message: AIMessage, output: Mapping[str, Any]) -> Usage | None:
         return None
     summary = _as_openai_reports(said, facts, _searches(message))
     return reported.read_usage({**facts, **summary}, provider=hint)
+
+
+def failed_body(result: LLMResult | None) -> Mapping[str, Any] | None:
+    """Return the answer that a provider gave and was paid for, although the call failed.
+
+    LangChain keeps it when the client cannot read it: a structured output that does not parse. An
+    HTTP error comes in the same form, and is no answer.
+    """
+    message = first_message(result) if result is not None else None
+    metadata = message.response_metadata if message is not None else {}
+    body, status = metadata.get("body"), metadata.get("status_code")
+    answered = isinstance(status, int) and status < HTTPStatus.BAD_REQUEST
+    return body if answered and isinstance(body, Mapping) else None
+
+
+def read_summary(said: Any) -> Usage | None:
+    """Read a `usage_metadata` that comes without a message; `None` where it says nothing."""
+    if not isinstance(said, Mapping) or "input_tokens" not in said:
+        return None
+    return reported.read_usage(_as_openai_reports(said, {}, {}))
 
 
 def _agrees(own: Any, usage: Usage | None, said: Mapping[str, Any], hint: str | None) -> bool:
@@ -226,7 +256,7 @@ def first_message(result: LLMResult) -> AIMessage | None:
 def served_model(result: LLMResult) -> str | None:
     """Return the model's name as the provider reported it, or `None`."""
     message = first_message(result)
-    metadata = message.response_metadata if message is not None else {}
+    metadata = failed_body(result) or (message.response_metadata if message is not None else {})
     name = metadata.get("model_name") or metadata.get("model")
     # With several choices the name stands in llm_output only.
     name = name or (result.llm_output or {}).get("model_name")
@@ -245,10 +275,21 @@ def from_cache(result: LLMResult) -> bool:
     return usage.get("total_cost") == 0 and not result.llm_output
 
 
+def delta_bytes(event: Mapping[str, Any]) -> int:
+    """Return the UTF-8 bytes that one event of a stream adds to the answer."""
+    delta = event.get("delta")
+    if not isinstance(delta, Mapping):
+        return 0
+    return text_bound(*(value for key, value in delta.items() if key != "type"))
+
+
 def received_bytes(result: LLMResult | None) -> int:
     """Return the UTF-8 bytes of what a (partial) result holds, tool calls included."""
     if result is None:
         return 0
+    body = failed_body(result)
+    if body is not None:
+        return json_bound(body)
     return sum(_generation_bytes(choices) for choices in result.generations)
 
 

@@ -1,29 +1,26 @@
 """`CostCallbackHandler`: records every model call of a chain, stops what cannot be paid."""
 
-import threading
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from llmcost_langchain._live import LiveCall, LiveCalls
 from llmcost_langchain._runs import run_roots
+from llmcost_plugins.blocks import Spending
 from llmcost_plugins.labels import Labels, make_labels, take_labels
-from llmcost_plugins.money import nano_to_usd
-from llmcost_plugins.streams import Streamed
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-    from llmcost_plugins.calls import OpenCall
     from llmcost_plugins.ledger import Outcome
     from llmcost_plugins.pricing import CallSize
     from llmcost_plugins.pricing.sizes import PromptSizer
     from llmcost_plugins.tracker import CostTracker
-
-_KEPT: Final = 1024
 
 
 class CostCallbackHandler(BaseCallbackHandler):
@@ -59,11 +56,8 @@ class CostCallbackHandler(BaseCallbackHandler):
     ) -> None:
         self._tracker = tracker
         self.labels: Labels = make_labels(labels, tags)
-        self._calls: dict[UUID, OpenCall] = {}
-        self._streams: dict[UUID, Streamed] = {}
-        # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
-        self._lock = threading.RLock()
-        self._cost = self._saved = self._count = 0
+        self._live = LiveCalls(self._cut_off)
+        self._spending = Spending()
 
     @property
     def tracker(self) -> "CostTracker":
@@ -77,34 +71,65 @@ class CostCallbackHandler(BaseCallbackHandler):
     @property
     def total(self) -> Decimal:
         """USD spent by the calls that this handler has seen end."""
-        return nano_to_usd(self._cost)
+        return self._spending.total
 
     @property
     def saved(self) -> Decimal:
         """USD that cached answers among them would have cost."""
-        return nano_to_usd(self._saved)
+        return self._spending.saved
 
     @property
     def calls(self) -> int:
         """How many calls this handler has seen end."""
-        return self._count
+        return self._spending.calls
 
-    def on_chain_start(
+    def on_chain_start(  # noqa: PLR0913 - LangChain's signature
         self,
         serialized: Mapping[str, Any] | None,
         inputs: Any,
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
+        run_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        """Note the run; hold for a decision model, whose calls are reported as chains.
+
+        Raises:
+            BudgetExceeded: see `on_chat_model_start`; and what else that raises.
+        """
         run_roots.enter(run_id, parent_run_id)
+        if run_type != "llm" or not (metadata and metadata.get("ls_model_name")):
+            return
+        from llmcost_langchain._messages import decision_size
+
+        def measure(sizer: "PromptSizer") -> "CallSize":
+            return decision_size(sizer, inputs)
+
+        try:
+            self._start(run_id, parent_run_id, serialized, measure, metadata, kwargs)
+        except BaseException:
+            run_roots.leave(run_id)
+            raise
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         run_roots.leave(run_id)
+        call = self._live.take(run_id)
+        if call is not None:
+            from llmcost_langchain._settle import settle_decision
+
+            self._add(settle_decision(call.opened, outputs))
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         run_roots.leave(run_id)
+        if isinstance(error, asyncio.CancelledError):
+            self._live.end_children(run_id)
+        call = self._live.take(run_id)
+        if call is not None:
+            from llmcost_langchain._settle import settle_error
+
+            self._add(settle_error(call, error, None))
 
     def on_tool_start(
         self,
@@ -129,6 +154,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         messages: Sequence[Sequence["BaseMessage"]],
         *,
         run_id: UUID,
+        parent_run_id: UUID | None = None,
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -146,7 +172,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         def measure(sizer: "PromptSizer") -> "CallSize":
             return chat_size(sizer, messages[0], params, about)
 
-        self._start(run_id, serialized, measure, about, kwargs)
+        self._start(run_id, parent_run_id, serialized, measure, about, kwargs)
 
     def on_llm_start(
         self,
@@ -154,6 +180,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         prompts: Sequence[str],
         *,
         run_id: UUID,
+        parent_run_id: UUID | None = None,
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -165,41 +192,44 @@ class CostCallbackHandler(BaseCallbackHandler):
         def measure(sizer: "PromptSizer") -> "CallSize":
             return text_size(sizer, prompts[0], params, about)
 
-        self._start(run_id, serialized, measure, about, kwargs)
+        self._start(run_id, parent_run_id, serialized, measure, about, kwargs)
 
-    def _start(
+    def _start(  # noqa: PLR0913, PLR0917 - what LangChain tells of a call
         self,
         run_id: UUID,
+        parent: UUID | None,
         serialized: Mapping[str, Any] | None,
         measure: Callable[["PromptSizer"], "CallSize"],
         metadata: dict[str, Any],
         kwargs: Mapping[str, Any],
     ) -> None:
         from llmcost_langchain._messages import model_of, own_tags
-        from llmcost_langchain.errors import start
+        from llmcost_langchain.errors import join, start
         from llmcost_plugins.calls import CallSpec
 
-        tracker = self.tracker
+        tracker, batch = self.tracker, self._live.batch(parent, kwargs.get("batch_size"))
         opened = tracker.find(str(run_id))
-        if opened is None:
-            name = model_of(metadata, kwargs.get("invocation_params") or {}, _kind(serialized))
-            parent = kwargs.get("parent_run_id")
-            spec = CallSpec(
-                id=str(run_id),
-                model=name.model,
-                provider=name.provider,
-                size=measure(tracker.sizer(name.model)),
-                labels=take_labels(
-                    tracker.label_keys, metadata, own_tags(kwargs.get("tags") or ())
-                ),
-                defaults=self.labels,
-                run=str(run_roots.of(parent) if parent else run_id),
-            )
-            opened = start(tracker, spec)
-        with self._lock:
-            if len(self._calls) >= _KEPT:
-                self._forget_ended()
-            self._calls[run_id] = opened
+        try:
+            if opened is not None:
+                join(tracker, opened, self.labels)
+            else:
+                name = model_of(metadata, kwargs.get("invocation_params") or {}, _kind(serialized))
+                spec = CallSpec(
+                    id=str(run_id),
+                    model=name.model,
+                    provider=name.provider,
+                    size=measure(tracker.sizer(name.model)),
+                    labels=take_labels(
+                        tracker.label_keys, metadata, own_tags(kwargs.get("tags") or ())
+                    ),
+                    defaults=self.labels,
+                    run=str(run_roots.root_of(run_id, parent)),
+                )
+                opened = start(tracker, spec)
+        except BaseException:
+            self._live.refuse(batch)
+            raise
+        self._live.add(run_id, opened, parent, batch)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Count what is streamed, and hold more before it outgrows its hold.
@@ -208,50 +238,70 @@ class CostCallbackHandler(BaseCallbackHandler):
             BudgetExceeded: a budget cannot pay for a longer answer; the stream ends here.
         """
         # Kept cheap, since it runs for every token.
+        call = self._live.get(run_id)
+        if call is None:
+            return
+        call.by_token = True
         size = len(token.encode("utf-8", "surrogatepass")) if isinstance(token, str) else 1
-        streamed = self._streams.get(run_id)
-        if streamed is None:
-            opened = self._calls.get(run_id)
-            streamed = self._streams[run_id] = opened.streamed() if opened else Streamed(None)
         # A chunk without text (a part of a tool call, a heartbeat) is a token at the most.
-        if streamed.add(size or 1) and run_id in self._calls:
-            from llmcost_langchain.errors import keep_up
+        if call.streamed.add(size or 1):
+            self._keep_up(call)
 
-            keep_up(self._calls[run_id], streamed)
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> Any:
+        """Count what an event stream brings, and remember the usage that its last event reports.
+
+        Raises:
+            BudgetExceeded: see `on_llm_new_token`.
+        """
+        call = self._live.get(run_id)
+        if call is None:
+            return
+        call.by_event = True
+        kind = event.get("event")
+        if kind == "message-finish":
+            call.said = event.get("usage")
+        elif kind == "content-block-delta" and not call.by_token:
+            from llmcost_langchain._messages import delta_bytes
+
+            if call.streamed.add(delta_bytes(event) or 1):
+                self._keep_up(call)
+
+    @staticmethod
+    def _keep_up(call: LiveCall) -> None:
+        from llmcost_langchain.errors import keep_up
+
+        keep_up(call.opened, call.streamed)
 
     def on_llm_end(self, response: "LLMResult", *, run_id: UUID, **kwargs: Any) -> None:
         """Settle with the usage that the provider reported. Never raises."""
-        opened, streamed = self._take(run_id)
-        if opened is not None:
+        call = self._live.take(run_id)
+        if call is not None:
             from llmcost_langchain._settle import settle_answer
 
-            self._add(settle_answer(opened, response, streamed))
+            self._add(settle_answer(call, response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle what a failed, broken off or cancelled call has cost. Never raises."""
-        opened, streamed = self._take(run_id)
-        if opened is not None:
-            from llmcost_langchain._settle import settle_error
+        call = self._live.take(run_id)
+        if call is None:
+            return
+        from llmcost_langchain._settle import settle_dropped, settle_error
 
-            self._add(settle_error(opened, error, kwargs.get("response"), streamed))
+        self._add(settle_error(call, error, kwargs.get("response")))
+        answered, unsent = self._live.take_batch(call)
+        for other in answered:
+            self._add(settle_dropped(other))
+        for other in unsent:
+            other.opened.release()
 
-    def _take(self, run_id: UUID) -> tuple["OpenCall | None", int]:
-        with self._lock:
-            streamed = self._streams.pop(run_id, None)
-            return self._calls.pop(run_id, None), streamed.received_bytes if streamed else 0
+    def _cut_off(self, call: LiveCall) -> None:
+        from llmcost_langchain._settle import settle_error
+
+        self._add(settle_error(call, asyncio.CancelledError(), None))
 
     def _add(self, outcome: "Outcome | None") -> None:
-        with self._lock:
-            self._count += 1
-            if outcome is not None:
-                self._cost += outcome.cost
-                self._saved += outcome.saved
-
-    def _forget_ended(self) -> None:
-        """Drop the calls whose end this handler was never told of."""
-        for run_id in [run_id for run_id, call in self._calls.items() if call.ended]:
-            del self._calls[run_id]
-            self._streams.pop(run_id, None)
+        cost, saved = (outcome.cost, outcome.saved) if outcome is not None else (0, 0)
+        self._spending.add(cost, saved)
 
 
 def _kind(serialized: Mapping[str, Any] | None) -> str:

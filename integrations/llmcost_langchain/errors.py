@@ -4,6 +4,7 @@ from langchain_core.exceptions import ModelError
 
 from llmcost_plugins import errors as core
 from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.labels import Labels
 from llmcost_plugins.streams import Streamed
 from llmcost_plugins.tracker import CostTracker
 
@@ -26,6 +27,14 @@ def start(tracker: CostTracker, spec: CallSpec) -> OpenCall:
     """Start a call; a refusal is raised as this adapter's `BudgetExceeded`."""
     try:
         return tracker.start(spec)
+    except core.BudgetExceeded as error:
+        raise BudgetExceeded.of(error) from None
+
+
+def join(tracker: CostTracker, call: OpenCall, labels: Labels) -> None:
+    """Charge a call to more labels; a refusal is raised as this adapter's `BudgetExceeded`."""
+    try:
+        tracker.join(call, labels)
     except core.BudgetExceeded as error:
         raise BudgetExceeded.of(error) from None
 

@@ -1,4 +1,4 @@
-"""The settings, read from the environment: the only module that looks at it.
+"""The settings as fields, with what each of them may be.
 
 Each variable is ``LLMCOST_`` and the field's name, e.g. ``LLMCOST_BUDGETS``.
 """
@@ -21,6 +21,7 @@ from llmcost_plugins.budgets import Action, Budget, parse_budgets, read_budgets
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.pricing import Mode
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy, parse_unknown_model
+from llmcost_plugins.settings import switch
 
 PREFIX: Final = "LLMCOST_"
 _APP: Final = "llmcost"
@@ -256,7 +257,7 @@ def _merged_budgets(path: str, in_file: Any) -> tuple[Budget, ...]:
 
 
 def _refuse_misspelt() -> None:
-    known = {f"{PREFIX}{name.upper()}" for name in (*_names(), "enabled")}
+    known = {f"{PREFIX}{name.upper()}" for name in _names()} | {switch.VARIABLE}
     for name in os.environ:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             meant = get_close_matches(name.upper(), known, n=1, cutoff=0.85)
