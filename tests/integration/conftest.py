@@ -24,12 +24,12 @@ def make_tracker(tmp_path: Path) -> Iterator[MakeTracker]:
     made: list[CostTracker] = []
 
     def make(budgets: str = "", **options: Any) -> CostTracker:
-        defaults: dict[str, Any] = {"hold_wait": timedelta(0)}
-        tracker = CostTracker.from_env(
-            ledger=f"sqlite:///{tmp_path / 'ledger.db'}",
-            budgets=parse_budgets(budgets),
-            **{**defaults, **options},
-        )
+        defaults: dict[str, Any] = {
+            "ledger": f"sqlite:///{tmp_path / 'ledger.db'}",
+            "hold_wait": timedelta(0),
+        }
+        budget = parse_budgets(budgets)
+        tracker = CostTracker.from_env(budgets=budget, **{**defaults, **options})
         made.append(tracker)
         return tracker
 
