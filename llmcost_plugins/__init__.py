@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llmcost_plugins.budgets import Budget, BudgetStatus
     from llmcost_plugins.cache import CompletionCache
     from llmcost_plugins.context import in_context
+    from llmcost_plugins.cool_downs import CoolDowns
     from llmcost_plugins.errors import (
         AllModelsFailed,
         BudgetExceeded,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         PriceUnknown,
     )
     from llmcost_plugins.labels import attribute
+    from llmcost_plugins.policies import Rule
     from llmcost_plugins.settings import Settings
     from llmcost_plugins.tracker import CostTracker, default_tracker, set_default_tracker
     from llmcost_plugins.usage import Usage
@@ -33,10 +35,12 @@ __all__ = [
     "BudgetStatus",
     "CompletionCache",
     "ConfigurationError",
+    "CoolDowns",
     "CostTracker",
     "LLMCostError",
     "LedgerUnavailable",
     "PriceUnknown",
+    "Rule",
     "Settings",
     "Usage",
     "attribute",
@@ -52,6 +56,8 @@ _load = lazy_names(
         **dict.fromkeys(("Budget", "BudgetStatus"), "budgets"),
         **dict.fromkeys(("CostTracker", "default_tracker", "set_default_tracker"), "tracker"),
         "CompletionCache": "cache",
+        "CoolDowns": "cool_downs",
+        "Rule": "policies",
         "Settings": "settings",
         "Usage": "usage",
         "attribute": "labels",

@@ -9,6 +9,7 @@ from llmcost_plugins.answers import Answers
 from llmcost_plugins.budgets import Unit
 from llmcost_plugins.calibration import Calibration
 from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger import Ledger, Outcome, Status
 from llmcost_plugins.money import round_to_nano
 from llmcost_plugins.pricing import (
@@ -158,6 +159,22 @@ class Billing:
             own_tokenizer=own,
             ratio=learned.ratio(found.model, size.measure) if learned and not own else None,
         )
+
+    def expected(
+        self, spec: CallSpec, found: Resolution, now: datetime, labels: Labels
+    ) -> int | None:
+        """Return what a call is expected to cost, in nano-dollars; `None` without a price.
+
+        Raises:
+            LedgerUnavailable: what earlier answers have shown cannot be read.
+        """
+        if found.prices is None:
+            return None
+        feature = labels.values.get("feature", "")
+        cap = self.output_cap(found.prices, spec.size)
+        usual = self.usual_answer(found.model, feature)
+        likely = replace(spec.size, output_cap=cap if usual is None else min(usual, cap))
+        return self.estimate(replace(spec, size=likely), found, now, feature).nano
 
     def estimate_of(self, call: OpenCall, output_tokens: int) -> Estimate:
         """Return the most that an open call can cost with an answer of so many tokens in all."""

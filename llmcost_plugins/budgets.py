@@ -214,6 +214,16 @@ class Bucket:
     budget: Budget
     unit: Unit = Unit.USD
 
+    @property
+    def name(self) -> str:
+        """Its scope and period as budgets are written, e.g. ``team:alpha/month``; or ``block``."""
+        scope = self.scope.partition(":")[0] if "block" in self.match else self.scope
+        return scope if self.budget.per == "total" else f"{scope}/{self.budget.per}"
+
+    def amount(self, count: int) -> str:
+        """Write what it counts as a plain number: USD, tokens or requests."""
+        return usd_string(count) if self.unit is Unit.USD else str(count)
+
     def softened(self) -> "Bucket":
         """Return the same bucket with a budget that only warns."""
         return replace(self, budget=_softened(self.budget))

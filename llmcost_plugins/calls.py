@@ -1,6 +1,6 @@
 """A call from its description, through its hold, to one of its ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -103,6 +103,7 @@ class OpenCall:
         "prices",
         "settled",
         "spec",
+        "spent",
         "unheld",
     )
 
@@ -127,11 +128,23 @@ class OpenCall:
         self.buckets: Sequence[Bucket] = ()
         self.blocks: Sequence[Block] = ()
         self.unheld = False
+        self.spent: Mapping[str, int] = {}
 
     @property
     def feature(self) -> str:
         """The label ``feature`` of the call."""
         return self.call.labels.values.get("feature", "")
+
+    @property
+    def remaining(self) -> dict[str, str]:
+        """What each budget of the call has left since it ended: ``team:alpha/month`` to an amount.
+
+        USD, or what the budget counts; calls in flight are not taken off.
+        """
+        known = [bucket for bucket in self.buckets if bucket.key in self.spent]
+        return {
+            bucket.name: bucket.amount(bucket.limit - self.spent[bucket.key]) for bucket in known
+        }
 
     @property
     def ended(self) -> bool:

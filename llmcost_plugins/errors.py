@@ -8,6 +8,7 @@ The tree::
     ├── PriceUnknown            no price is known for a model, and a price is needed
     ├── BudgetExceeded          the call does not fit a budget; nothing was sent
     ├── AllModelsFailed         every candidate of a router was refused or failed
+    ├── ModelUnsuitable         a router's model cannot do a call, and the next is asked
     └── LedgerUnavailable       the store of holds and entries cannot be used
 
 All derive from `Exception` directly (a missing extra is an `ImportError`, too), never from
@@ -177,6 +178,10 @@ class AllModelsFailed(LLMCostError):  # noqa: N818 - see MissingExtra
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reasons,)
+
+
+class ModelUnsuitable(LLMCostError):  # noqa: N818 - see MissingExtra
+    """A router's model cannot do what this call asks for; the next one is asked."""
 
 
 class LedgerUnavailable(LLMCostError):  # noqa: N818 - see MissingExtra

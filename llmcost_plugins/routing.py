@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from llmcost_plugins.errors import AllModelsFailed, BudgetExceeded, ConfigurationError, PriceUnknown
+from llmcost_plugins.errors import (
+    AllModelsFailed,
+    BudgetExceeded,
+    ConfigurationError,
+    ModelUnsuitable,
+    PriceUnknown,
+)
 
 
 class Attempt:
@@ -19,6 +25,7 @@ class Attempt:
 
     Attributes:
         index: the candidate's place on the ladder.
+        preferred: the place of the one that was to be asked first.
         is_last: whether no candidate comes after this one.
         passed_over: the candidates before it, each with why it did not answer.
         committed: set it once output has reached the caller; from then on every error is let
@@ -28,6 +35,7 @@ class Attempt:
     def __init__(self, attempts: "Attempts", index: int, *, is_last: bool) -> None:
         self._attempts = attempts
         self.index = index
+        self.preferred = attempts.preferred
         self.is_last = is_last
         self.committed = False
 
@@ -56,7 +64,7 @@ class Attempt:
             return False
         if not self._attempts.may_fall_back(error):
             return False
-        self._attempts.failed.append((self._attempts.names[self.index], error))
+        self._attempts.note(self.index, error)
         return True
 
 
@@ -64,12 +72,15 @@ class Attempts:
     """Walks a ladder from the preferred to the cheapest candidate.
 
     A candidate is passed over when a budget that allows falling back refuses it, when it has no
-    price under a budget, and on transient errors of its provider.
+    price under a budget, when it cannot do the call, and on transient errors of its provider.
 
     Args:
         names: the candidates' names, for messages.
         is_transient: whether another candidate may succeed where this error happened.
-        cheapest_first: whether to walk the ladder from its other end.
+        order: their indexes, in the order in which they are asked; by default that of *names*.
+        preferred: the index of the one that would be asked first if budgets were not thin and no
+            provider had failed; by default the first in that order.
+        on_failure: told of each candidate that was passed over, and why.
 
     Raises:
         ConfigurationError: there is no candidate.
@@ -82,7 +93,9 @@ class Attempts:
         names: Sequence[str],
         is_transient: Callable[[Exception], bool],
         *,
-        cheapest_first: bool = False,
+        order: Sequence[int] | None = None,
+        preferred: int | None = None,
+        on_failure: Callable[[int, Exception], None] = lambda _index, _error: None,
     ) -> None:
         if not names:
             msg = "a router needs at least one model; pass them from preferred to cheapest"
@@ -90,21 +103,25 @@ class Attempts:
         self.names = names
         self.failed: list[tuple[str, Exception]] = []
         self._is_transient = is_transient
-        self._cheapest_first = cheapest_first
+        self._on_failure = on_failure
+        self._order = range(len(names)) if order is None else order
+        self.preferred = self._order[0] if preferred is None else preferred
 
     def __iter__(self) -> Iterator[Attempt]:
-        order = list(range(len(self.names)))
-        if self._cheapest_first:
-            order.reverse()
-        for index in order:
-            yield Attempt(self, index, is_last=index == order[-1])
+        for index in self._order:
+            yield Attempt(self, index, is_last=index == self._order[-1])
         raise self._give_up()
+
+    def note(self, index: int, error: Exception) -> None:
+        """Note why a candidate was passed over."""
+        self.failed.append((self.names[index], error))
+        self._on_failure(index, error)
 
     def may_fall_back(self, error: Exception) -> bool:
         """Tell whether the next candidate may answer instead."""
         if isinstance(error, BudgetExceeded):
             return error.refusal.may_fall_back
-        return isinstance(error, PriceUnknown) or self._is_transient(error)
+        return isinstance(error, PriceUnknown | ModelUnsuitable) or self._is_transient(error)
 
     def _give_up(self) -> Exception:
         errors = [error for _, error in self.failed]

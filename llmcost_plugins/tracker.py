@@ -296,6 +296,23 @@ class CostTracker:
         except LedgerUnavailable:
             return None
 
+    def expected_cost(self, spec: CallSpec) -> int | None:
+        """Return what a call is expected to cost, in nano-dollars; `None` without a price.
+
+        Its answer counts with the length that is usual for its model and feature, once that is
+        known, otherwise with its cap.
+        """
+        call, _ = self._buckets(spec)
+        found = self._billing.resolve(spec.model, spec.provider)
+        try:
+            return self._billing.expected(spec, found, call.at, call.labels)
+        except LedgerUnavailable:
+            return None
+
+    def now(self) -> datetime:
+        """Return the current instant by the tracker's clock."""
+        return self._clock()
+
     def affordable_cap(self, spec: CallSpec, refusal: Refusal) -> int:
         """Return the longest answer, in tokens per choice, that a bucket which refused would take.
 
@@ -541,7 +558,7 @@ class CostTracker:
             outcome = self._billing.outcome(call, ended, self._clock())
             settled = self._settle(call, outcome)
             if settled is not None:
-                call.outcome = outcome
+                call.outcome, call.spent = outcome, settled.spent
                 for block in call.blocks:
                     block.spending.add(outcome.cost, outcome.saved)
                 self._thresholds.settled(call, outcome, settled)

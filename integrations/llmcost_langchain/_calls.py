@@ -22,25 +22,23 @@ from langchain_core.exceptions import (
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from llmcost_langchain._abilities import check_suitable, check_tools
 from llmcost_langchain._messages import ModelName, chat_size, model_of, own_tags
 from llmcost_langchain._runs import run_roots
+from llmcost_langchain._structured import STRUCTURE, Structure
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_langchain.errors import astart, start
 from llmcost_plugins.calls import CallSpec, OpenCall
-from llmcost_plugins.errors import AllModelsFailed, BudgetExceeded
+from llmcost_plugins.errors import AllModelsFailed, BudgetExceeded, LLMCostError, ModelUnsuitable
 from llmcost_plugins.failures import is_transient
-from llmcost_plugins.labels import Labels, take_labels
-from llmcost_plugins.money import usd_string
+from llmcost_plugins.labels import Labels, current_labels, take_labels
 from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.routing import Attempt
+from llmcost_plugins.streams import Streamed
 from llmcost_plugins.tracker import CostTracker, default_tracker
-
-METADATA_KEY: Final = "llmcost"
-"""Where `response_metadata` says which model answered, for how much, and why that one."""
 
 _TRANSIENT: Final = (
     ModelRateLimitError,
@@ -51,6 +49,8 @@ _TRANSIENT: Final = (
 )
 SHORTEST_CAP: Final = 256
 """An answer is never capped below this many tokens to fit a budget."""
+_FOR_TRACING: Final = frozenset({"ls_structured_output_format", "structured_output_format"})
+"""Keyword arguments that LangChain tells its tracers and no provider."""
 _CAP_NAMES: Final = {
     "google_genai": "max_output_tokens",
     "google_vertexai": "max_output_tokens",
@@ -78,6 +78,11 @@ class Route:
     labels: Labels
     defaults: Labels
     root: UUID
+
+    @property
+    def caused_by(self) -> Labels:
+        """The labels that a call of this run has."""
+        return self.defaults.merged(current_labels()).merged(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +149,22 @@ def plan_call(
 ) -> PlannedCall:
     """Prepare the call to one model: its tools, its output cap, and what it can cost."""
     model = models[attempt.index]
-    own = _reporting_usage(model, request.kwargs) if streamed else dict(request.kwargs)
-    tools = own.get("tools")
-    if isinstance(tools, RoutedTools):
-        del own["tools"]
-        bound: Any = model.bind_tools(tools.tools, **tools.options)
-        own = {**bound.kwargs, **own}
-    params = model._get_invocation_params(stop=request.stop, **own)  # noqa: SLF001 - see name_of
-    metadata = dict(model._get_ls_params(stop=request.stop, **own))  # noqa: SLF001 - see name_of
+    own = _own_kwargs(model, attempt.index, request, streamed=streamed)
+    said = {key: value for key, value in own.items() if key not in _FOR_TRACING}
+    params = model._get_invocation_params(stop=request.stop, **said)  # noqa: SLF001 - see name_of
+    metadata = dict(model._get_ls_params(stop=request.stop, **said))  # noqa: SLF001 - see name_of
     name = model_of(metadata, params, type(model).__name__)
     size = chat_size(route.tracker.sizer(name.model), request.messages, params, metadata)
+    prices = route.tracker.catalog.resolve(name.model, name.provider).prices
+    if not attempt.is_last:
+        # The last one is asked all the same: what is known of a model may be out of date.
+        check_suitable(model, name.model, size, prices)
     cap_name = ""
     if size.output_cap is None:
-        prices = route.tracker.catalog.resolve(name.model, name.provider).prices
         cap_name = _CAP_NAMES.get(name.provider or "", "max_tokens")
         own[cap_name] = cap = route.tracker.output_cap(prices, size)
         size = replace(size, output_cap=cap)
-    preferred = name_of(models[0]) if attempt.index else None
+    preferred = name_of(models[attempt.preferred]) if attempt.index != attempt.preferred else None
     run_id = uuid4()
     spec = CallSpec(
         id=str(run_id),
@@ -244,6 +248,27 @@ def _shorter(
     return replace(plan, spec=spec, kwargs={**plan.kwargs, plan.cap_name: cap})
 
 
+def _own_kwargs(
+    model: BaseChatModel, index: int, request: ChatRequest, *, streamed: bool
+) -> dict[str, Any]:
+    """Return the keyword arguments for one model, its tools and structure in its own form."""
+    own = _reporting_usage(model, request.kwargs) if streamed else dict(request.kwargs)
+    structure = own.pop(STRUCTURE, None)
+    if isinstance(structure, Structure):
+        own = {**structure.of(index).kwargs, **own}
+    tools = own.get("tools")
+    if isinstance(tools, RoutedTools):
+        check_tools(model, type(model).__name__)
+        del own["tools"]
+        try:
+            bound: Any = model.bind_tools(tools.tools, **tools.options)
+        except NotImplementedError as error:
+            msg = f"{type(model).__name__} calls no tools"
+            raise ModelUnsuitable(msg) from error
+        own = {**bound.kwargs, **own}
+    return own
+
+
 def prefers_cheaper(models: Sequence[BaseChatModel], route: Route) -> bool:
     """Tell whether a budget of the run is past the part from which cheaper models are preferred."""
     name = name_of(models[0])
@@ -269,33 +294,26 @@ def _reporting_usage(model: BaseChatModel, kwargs: Mapping[str, Any]) -> dict[st
 
 
 @contextmanager
-def settled(opened: OpenCall) -> Iterator[None]:
+def settled(opened: OpenCall) -> Iterator[Streamed]:
     """See to it that the call has ended when the block has, whatever LangChain reported.
 
-    A cancelled `ainvoke` reports nothing at all.
+    A cancelled `ainvoke` reports nothing at all. The block gets what counts the parts of an answer
+    that only it sees.
     """
+    streamed = opened.streamed()
     try:
-        yield
+        yield streamed
     except BaseException as error:
-        opened.broke(error, received_bytes=0, usage=None)
+        opened.broke(error, received_bytes=streamed.received_bytes, usage=None)
         raise
     if not opened.settled:
         # No end event arrived although there is an answer: someone's handler was removed.
         opened.finish(opened.estimated_usage(None))
 
 
-def stamp(result: LLMResult, opened: OpenCall, passed_over: Sequence[tuple[str, str]]) -> LLMResult:
-    """Say in each answer which model gave it, what it cost in USD, and why others did not."""
-    note: dict[str, Any] = {"model": opened.spec.model, "passed_over": list(passed_over)}
-    if opened.spec.cap_is_ours:
-        note["output_cap"] = opened.spec.size.output_cap
-    if opened.outcome is not None:
-        note["cost_usd"] = usd_string(opened.outcome.cost)
-    for choices in result.generations:
-        for choice in choices:
-            if isinstance(choice, ChatGeneration):
-                choice.message.response_metadata[METADATA_KEY] = note
-    return result
+def starts_cool_down(error: Exception) -> bool:
+    """Tell whether a model that has failed so is likely to fail again in a moment."""
+    return not isinstance(error, ContextOverflowError | LLMCostError) and may_fall_back(error)
 
 
 def may_fall_back(error: Exception) -> bool:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import Any, Final, NoReturn, cast
+from datetime import timedelta
+from typing import Any, cast
 from uuid import UUID
 
 from langchain_core.callbacks import (
@@ -15,36 +16,27 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
     Callbacks,
 )
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_model_stream import AsyncChatModelStream, ChatModelStream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult, RunInfo
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr
 
-from llmcost_langchain._calls import (
-    ChatRequest,
-    PlannedCall,
-    Route,
-    RoutedTools,
-    ToolLike,
-    abegin,
-    begin,
-    may_fall_back,
-    name_of,
-    plan_call,
-    prefers_cheaper,
-    route_of,
-    settled,
-    stamp,
-    with_handler,
-)
+from llmcost_langchain._abilities import shared_profile
+from llmcost_langchain._calls import ChatRequest, RoutedTools, ToolLike, name_of, route_of
+from llmcost_langchain._candidates import candidates
+from llmcost_langchain._event_streams import pulled, pushed
+from llmcost_langchain._ladder import FINISH, Event, Ladder
 from llmcost_langchain._runs import run_roots
-from llmcost_plugins.errors import LLMCostError
-from llmcost_plugins.routing import Attempts
+from llmcost_langchain._structured import structured
+from llmcost_plugins.cool_downs import CoolDowns
+from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.policies import PolicyLike, make_policy
 from llmcost_plugins.tracker import CostTracker
 
-_ENDS: Final = "the attempts of a router end by returning or raising"
+_COOL_DOWN = timedelta(seconds=30)
 
 
 class FallbackRouter(BaseChatModel):
@@ -59,24 +51,51 @@ class FallbackRouter(BaseChatModel):
     counts a call twice. With or without a `CostCallbackHandler`, each call is recorded once.
 
     Attributes:
-        models: from preferred to cheapest. A router among them stands for its models.
+        models: from preferred to cheapest: chat models, or names such as ``openai:gpt-4o`` (made by
+            LangChain's `init_chat_model`, from the package `langchain`). A router among them stands
+            for its models; one that comes twice is asked once. By default what
+            ``LLMCOST_FALLBACK_MODELS`` names.
         tracker: where to record; by default that of an attached `CostCallbackHandler`, else the one
             set up by the environment variables.
+        policy: which model is asked first: ``ladder`` (the order of *models*), ``cheapest`` (by
+            what this very request is expected to cost), a list of `Rule`, or a function (`Policy`).
+        cool_downs: for how long a model that failed is asked last, and which did; by default 30
+            seconds. Give several routers the same one to let them share what they know.
+
+    Raises:
+        ConfigurationError: there is no model, or an argument cannot be used.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    models: Sequence[BaseChatModel] = Field(min_length=1)
+    models: Sequence[BaseChatModel]
     tracker: CostTracker | None = Field(default=None, exclude=True, repr=False)
+    policy: Any = Field(default="ladder", repr=False)
+    cool_downs: CoolDowns = Field(
+        default_factory=lambda: CoolDowns(_COOL_DOWN), exclude=True, repr=False
+    )
+    _ladder: Ladder = PrivateAttr()
 
-    @field_validator("models", mode="after")
-    @classmethod
-    def _flattened(cls, models: Sequence[BaseChatModel]) -> list[BaseChatModel]:
-        # A router inside a router would hold the money of one call twice.
+    def __init__(
+        self,
+        models: Sequence[BaseChatModel | str] | None = None,
+        *,
+        tracker: CostTracker | None = None,
+        policy: PolicyLike = "ladder",
+        **options: Any,
+    ) -> None:
         flat: list[BaseChatModel] = []
-        for model in models:
+        # A router inside a router would hold the money of one call twice.
+        for model in candidates(models):
             flat.extend(model.models if isinstance(model, FallbackRouter) else [model])
-        return flat
+        flat = candidates(flat)
+        if not flat:
+            msg = "a router needs at least one model; pass them from preferred to cheapest"
+            raise ConfigurationError(msg)
+        fields: dict[str, Any] = {"models": flat, "tracker": tracker, "policy": policy, **options}
+        super().__init__(**fields)
+        made = make_policy(policy, [name_of(model).model for model in flat])
+        self._ladder = Ladder(flat, made, self.cool_downs)
 
     @property
     def _llm_type(self) -> str:
@@ -91,6 +110,24 @@ class FallbackRouter(BaseChatModel):
         """Bind tools; each model gets them in its own provider's format when it is called."""
         options = dict(kwargs) if tool_choice is None else {**kwargs, "tool_choice": tool_choice}
         return self.bind(tools=RoutedTools(tools, options))
+
+    def with_structured_output(
+        self, schema: Any, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answer with a structure; each model asks for it and reads it in its own way.
+
+        Args:
+            schema: see `BaseChatModel.with_structured_output`.
+            include_raw: likewise.
+            kwargs: what the models' packages take, such as ``method``; all of them get it.
+
+        Raises:
+            ConfigurationError: a package does not build structured output in LangChain's usual way.
+        """
+        return structured(self, self.models, schema, kwargs, include_raw=include_raw)
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return shared_profile(self.models)
 
     def generate(  # noqa: PLR0913 - LangChain's signature
         self,
@@ -115,7 +152,8 @@ class FallbackRouter(BaseChatModel):
         route = route_of(run, self.tracker)
         try:
             results = [
-                self._answer(ChatRequest(prompt, stop, kwargs), run, route) for prompt in messages
+                self._ladder.answer(ChatRequest(prompt, stop, kwargs), run, route)
+                for prompt in messages
             ]
         except BaseException as error:
             run.on_chain_error(error)
@@ -142,7 +180,8 @@ class FallbackRouter(BaseChatModel):
         run = await self._abegin(messages, config)
         route = route_of(run, self.tracker)
         answers = (
-            self._aanswer(ChatRequest(prompt, stop, kwargs), run, route) for prompt in messages
+            self._ladder.aanswer(ChatRequest(prompt, stop, kwargs), run, route)
+            for prompt in messages
         )
         try:
             # All are awaited before the first error is raised: a call under way is paid for.
@@ -171,7 +210,7 @@ class FallbackRouter(BaseChatModel):
         chunks: list[AIMessageChunk] = []
         try:
             with closing(
-                self._stream_answer(ChatRequest(messages, stop, kwargs), run, route)
+                self._ladder.stream(ChatRequest(messages, stop, kwargs), run, route)
             ) as answer:
                 for chunk in answer:
                     chunks.append(chunk)
@@ -198,7 +237,7 @@ class FallbackRouter(BaseChatModel):
         chunks: list[AIMessageChunk] = []
         try:
             async with aclosing(
-                self._astream_answer(ChatRequest(messages, stop, kwargs), run, route)
+                self._ladder.astream(ChatRequest(messages, stop, kwargs), run, route)
             ) as answer:
                 async for chunk in answer:
                     chunks.append(chunk)
@@ -210,94 +249,72 @@ class FallbackRouter(BaseChatModel):
             run_roots.leave(run.run_id)
         await run.on_chain_end({"output": _merged(chunks)})
 
-    def _answer(
+    def _chat_model_stream_v3(
         self,
-        request: ChatRequest,
-        run: CallbackManagerForChainRun,
-        route: Route,
-    ) -> LLMResult:
-        for attempt in self._attempts(route):
-            with attempt:
-                plan = plan_call(self.models, attempt, request, route)
-                plan, opened = begin(plan, attempt, route.tracker)
-                with settled(opened):
-                    result = plan.model.generate(
-                        [request.messages],
-                        stop=request.stop,
-                        callbacks=with_handler(run.get_child(), route.tracker),
-                        run_id=plan.run_id,
-                        **plan.kwargs,
-                    )
-                return stamp(result, opened, attempt.passed_over)
-        raise AssertionError(_ENDS)
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> ChatModelStream:
+        messages = self._convert_input(input).to_messages()
+        return pulled(self._events(ChatRequest(messages, stop, kwargs), ensure_config(config)))
 
-    async def _aanswer(
+    async def _achat_model_stream_v3(
         self,
-        request: ChatRequest,
-        run: AsyncCallbackManagerForChainRun,
-        route: Route,
-    ) -> LLMResult:
-        for attempt in self._attempts(route):
-            with attempt:
-                plan = plan_call(self.models, attempt, request, route)
-                plan, opened = await abegin(plan, attempt, route.tracker)
-                with settled(opened):
-                    result = await plan.model.agenerate(
-                        [request.messages],
-                        stop=request.stop,
-                        callbacks=with_handler(run.get_child(), route.tracker),
-                        run_id=plan.run_id,
-                        **plan.kwargs,
-                    )
-                return stamp(result, opened, attempt.passed_over)
-        raise AssertionError(_ENDS)
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncChatModelStream:
+        messages = self._convert_input(input).to_messages()
+        return pushed(self._aevents(ChatRequest(messages, stop, kwargs), ensure_config(config)))
 
-    def _stream_answer(
-        self,
-        request: ChatRequest,
-        run: CallbackManagerForChainRun,
-        route: Route,
-    ) -> Generator[AIMessageChunk]:
-        for attempt in self._attempts(route):
-            with attempt:
-                plan = plan_call(self.models, attempt, request, route, streamed=True)
-                plan, opened = begin(plan, attempt, route.tracker)
-                config = _child_config(with_handler(run.get_child(), route.tracker), plan)
-                chunks: Any = plan.model.stream(
-                    request.messages, config, stop=request.stop, **plan.kwargs
-                )
-                # Closed from the inside out: the model's own run reports its end first.
-                with settled(opened), closing(chunks):
-                    for chunk in chunks:
-                        attempt.committed = True
-                        yield chunk
-                return
+    def _events(self, request: ChatRequest, config: RunnableConfig) -> Generator[Event]:
+        """Yield the events of an answer; the last one when the run has ended.
 
-    async def _astream_answer(
-        self,
-        request: ChatRequest,
-        run: AsyncCallbackManagerForChainRun,
-        route: Route,
-    ) -> AsyncGenerator[AIMessageChunk]:
-        for attempt in self._attempts(route):
-            with attempt:
-                plan = plan_call(self.models, attempt, request, route, streamed=True)
-                plan, opened = await abegin(plan, attempt, route.tracker)
-                config = _child_config(with_handler(run.get_child(), route.tracker), plan)
-                chunks: Any = plan.model.astream(
-                    request.messages, config, stop=request.stop, **plan.kwargs
-                )
-                with settled(opened):
-                    async with aclosing(chunks):
-                        async for chunk in chunks:
-                            attempt.committed = True
-                            yield chunk
-                return
+        Nobody asks for more after it.
+        """
+        run = self._begin([request.messages], config)
+        route = route_of(run, self.tracker)
+        finish: Event = {}
+        try:
+            with closing(self._ladder.events(request, run, route)) as events:
+                for event in events:
+                    if event.get("event") == FINISH:
+                        finish = event
+                    else:
+                        yield event
+        except BaseException as error:
+            run.on_chain_error(error)
+            raise
+        finally:
+            run_roots.leave(run.run_id)
+        run.on_chain_end({"output": finish})
+        if finish:
+            yield finish
 
-    def _attempts(self, route: Route) -> Attempts:
-        names = [name_of(model).model for model in self.models]
-        cheaper = prefers_cheaper(self.models, route)
-        return Attempts(names, may_fall_back, cheapest_first=cheaper)
+    async def _aevents(self, request: ChatRequest, config: RunnableConfig) -> AsyncGenerator[Event]:
+        """Do what `_events` does."""
+        run = await self._abegin([request.messages], config)
+        route = route_of(run, self.tracker)
+        finish: Event = {}
+        try:
+            async with aclosing(self._ladder.aevents(request, run, route)) as events:
+                async for event in events:
+                    if event.get("event") == FINISH:
+                        finish = event
+                    else:
+                        yield event
+        except BaseException as error:
+            await run.on_chain_error(error)
+            raise
+        finally:
+            run_roots.leave(run.run_id)
+        await run.on_chain_end({"output": finish})
+        if finish:
+            yield finish
 
     def _begin(
         self, messages: list[list[BaseMessage]], config: RunnableConfig
@@ -348,19 +365,6 @@ class FallbackRouter(BaseChatModel):
         result = await self.agenerate([messages], stop, **kwargs)
         return ChatResult(generations=cast("list[ChatGeneration]", result.generations[0]))
 
-    def _chat_model_stream_v3(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise _no_v3()
-
-    async def _achat_model_stream_v3(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise _no_v3()
-
-
-def _no_v3() -> LLMCostError:
-    return LLMCostError(
-        "FallbackRouter does not serve event streams of version 'v3' yet; use stream(), astream() "
-        "or astream_events(version='v2')"
-    )
-
 
 def _config(
     callbacks: Callbacks,
@@ -379,10 +383,6 @@ def _config(
             "run_id": run_id,
         },
     )
-
-
-def _child_config(child: Any, plan: PlannedCall) -> RunnableConfig:
-    return RunnableConfig(callbacks=child, run_id=plan.run_id)
 
 
 def _name(config: RunnableConfig) -> str:

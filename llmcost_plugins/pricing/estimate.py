@@ -18,6 +18,8 @@ from typing import Final
 from llmcost_plugins.money import FINE_PER_NANO, hold_nano
 from llmcost_plugins.pricing.rates import BATCHES, FAST, Prices
 
+_USUAL_BYTES: Final = 4
+"""UTF-8 bytes of text that usually make a token."""
 _TEXT_IN: Final = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_12h")
 _TEXT_OUT: Final = ("output", "reasoning")
 _MEDIA_OUT: Final = ("image_out", "video_out")
@@ -73,6 +75,12 @@ class CallSize:
     text_bytes: int = 0
     text_tokens: int | None = None
     tokenizer: str = ""
+
+    @property
+    def likely_prompt(self) -> int:
+        """About how many prompt tokens there are; far fewer than the bound, which none exceeds."""
+        text = self.text_bytes // _USUAL_BYTES if self.text_tokens is None else self.text_tokens
+        return text + self.prompt_bound - self.text_bytes
 
     @property
     def measure(self) -> str:

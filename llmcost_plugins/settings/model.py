@@ -60,6 +60,15 @@ def _share(value: Any) -> Any:
         raise ValueError(msg) from None
 
 
+def _names_listed(value: Any) -> Any:
+    """Read names with commas between them, or the list that a file has."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        msg = "it is not a list of names"
+        raise ValueError(msg)
+    return tuple(name.strip() for name in names if name.strip())
+
+
 def _unknown_model(value: Any) -> Any:
     return parse_unknown_model(value) if isinstance(value, str) else value
 
@@ -105,6 +114,8 @@ class Settings(BaseSettings):
         budgets: what may be spent.
         config: a TOML file with settings, under their names in lower case; the environment wins.
         on_exceed: what happens to a call that does not fit a budget that does not say so itself.
+        fallback_models: the models of a router that is given none, from preferred to cheapest, as
+            its framework names them.
         degrade_at: the part of a limit from which routers prefer cheaper models, likewise.
         hold_wait: how long a call waits for calls in flight to settle, when only they stand in its
             way.
@@ -143,6 +154,9 @@ class Settings(BaseSettings):
     )
     config: Path | None = Field(default=None, examples=["llmcost.toml"])
     on_exceed: Action = Field(default=Action.FALLBACK, examples=["raise"])
+    fallback_models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names_listed)] = Field(
+        default=(), examples=["openai:gpt-4o,openai:gpt-4o-mini"]
+    )
     degrade_at: Annotated[Decimal | None, BeforeValidator(_share)] = Field(
         default=None, examples=["0.8"]
     )

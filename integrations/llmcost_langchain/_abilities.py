@@ -1,0 +1,57 @@
+"""What models can do, as their profiles and the catalog say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from langchain_core.language_models import BaseChatModel, ModelProfile
+
+from llmcost_plugins.errors import ModelUnsuitable
+from llmcost_plugins.pricing import CallSize, Prices
+
+_MOST_BYTES: Final = 6
+"""A text has fewer tokens than its bytes divided by this only if it is hardly text."""
+_SHARED_LIMITS: Final = ("max_input_tokens", "max_output_tokens")
+
+
+def check_suitable(model: BaseChatModel, name: str, size: CallSize, prices: Prices | None) -> None:
+    """Refuse a model that cannot do a call; what is not known of it is no reason.
+
+    Raises:
+        ModelUnsuitable: it cannot.
+    """
+    profile: Mapping[str, Any] = model.profile or {}
+    for medium in sorted(size.media):
+        if profile.get(f"{medium}_inputs") is False:
+            msg = f"{name!r} takes no {medium}"
+            raise ModelUnsuitable(msg)
+    window = profile.get("max_input_tokens") or (prices.max_input_tokens if prices else None)
+    least = size.text_bytes // _MOST_BYTES if size.text_tokens is None else size.text_tokens
+    if window is not None and least > window:
+        msg = f"{name!r} takes prompts of {window:,} tokens, and this one has more than {least:,}"
+        raise ModelUnsuitable(msg)
+
+
+def check_tools(model: BaseChatModel, name: str) -> None:
+    """Refuse a model that is known to have no tool calling.
+
+    Raises:
+        ModelUnsuitable: it has none.
+    """
+    if (model.profile or {}).get("tool_calling") is False:
+        msg = f"{name!r} calls no tools"
+        raise ModelUnsuitable(msg)
+
+
+def shared_profile(models: Sequence[BaseChatModel]) -> ModelProfile | None:
+    """Return what all of the models can do; `None` when of one of them nothing is known."""
+    profiles = [cast("Mapping[str, Any]", model.profile) for model in models if model.profile]
+    if len(profiles) < len(models):
+        return None
+    shared: dict[str, Any] = {}
+    for key in profiles[0]:
+        values = [profile.get(key) for profile in profiles]
+        if all(isinstance(value, bool) for value in values):
+            shared[key] = all(values)
+        elif key in _SHARED_LIMITS and all(isinstance(value, int) for value in values):
+            shared[key] = min(cast("list[int]", values))
+    return cast("ModelProfile", shared)
