@@ -21,6 +21,7 @@ from llmcost_plugins.lazy import lazy_names
 if TYPE_CHECKING:
     from llmcost_langchain.cache import CompletionCache
     from llmcost_langchain.errors import BudgetExceeded
+    from llmcost_langchain.fallbacks import fallback_chain
     from llmcost_langchain.router import FallbackRouter
 
 __all__ = [
@@ -28,11 +29,17 @@ __all__ = [
     "CompletionCache",
     "CostCallbackHandler",
     "FallbackRouter",
+    "fallback_chain",
     "install",
     "uninstall",
 ]
 
-_HOME = {"BudgetExceeded": "errors", "CompletionCache": "cache", "FallbackRouter": "router"}
+_HOME = {
+    "BudgetExceeded": "errors",
+    "CompletionCache": "cache",
+    "FallbackRouter": "router",
+    "fallback_chain": "fallbacks",
+}
 
 __getattr__ = lazy_names(__name__, _HOME)
 

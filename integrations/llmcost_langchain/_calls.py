@@ -40,7 +40,7 @@ from llmcost_plugins.routing import Attempt
 from llmcost_plugins.streams import Streamed
 from llmcost_plugins.tracker import CostTracker, default_tracker
 
-_TRANSIENT: Final = (
+TRANSIENT: Final = (
     ModelRateLimitError,
     ModelAPIError,
     ModelTimeoutError,
@@ -321,4 +321,4 @@ def may_fall_back(error: Exception) -> bool:
 
     Not every provider package raises LangChain's own errors (langchain-openai 1.0 does not).
     """
-    return isinstance(error, (*_TRANSIENT, AllModelsFailed)) or is_transient(error)
+    return isinstance(error, (*TRANSIENT, AllModelsFailed)) or is_transient(error)

@@ -12,6 +12,7 @@ from llmcost_plugins.errors import (
     LedgerUnavailable,
     LLMCostError,
     MissingExtra,
+    ModelUnsuitable,
     PriceUnknown,
     Refusal,
 )
@@ -33,6 +34,7 @@ EXAMPLES = [
     PriceUnknown("gpt-9", "it is not in the price map"),
     BudgetExceeded(REFUSAL, "gpt-4o", waited=True),
     AllModelsFailed([("gpt-4o", "no money"), ("gpt-4o-mini", "timeout")]),
+    ModelUnsuitable("'gpt-4o' takes no image"),
     LedgerUnavailable("locked"),
     LLMCostError("base"),
 ]

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -6,6 +7,7 @@ from llmcost_plugins.errors import (
     AllModelsFailed,
     BudgetExceeded,
     ConfigurationError,
+    ModelUnsuitable,
     PriceUnknown,
     Refusal,
 )
@@ -118,3 +120,43 @@ def test_a_ladder_without_candidates_is_refused() -> None:
     check: Callable[[Exception], bool] = is_busy
     with pytest.raises(ConfigurationError, match="at least one model"):
         Attempts([], check)
+
+
+def test_the_order_may_be_another_than_that_of_the_names() -> None:
+    walked = []
+    for attempt in Attempts(["a", "b", "c"], is_busy, order=[2, 0, 1]):
+        with attempt:
+            walked.append((attempt.index, attempt.preferred, attempt.is_last))
+            if not attempt.is_last:
+                raise BusyError
+            break
+    assert walked == [(2, 2, False), (0, 2, False), (1, 2, True)]
+
+
+def test_what_was_to_be_asked_first_may_be_said() -> None:
+    attempts = Attempts(["a", "b"], is_busy, order=[1, 0], preferred=0)
+    assert [attempt.preferred for attempt in itertools.islice(attempts, 1)] == [0]
+
+
+def test_a_candidate_that_cannot_do_the_call_is_passed_over() -> None:
+    cannot = ModelUnsuitable("'a' takes no image")
+    for attempt in Attempts(["a", "b"], is_busy):
+        with attempt:
+            if not attempt.is_last:
+                raise cannot
+            assert attempt.passed_over == [("a", "ModelUnsuitable: 'a' takes no image")]
+            break
+
+
+def test_failures_are_told_with_the_place_of_the_candidate() -> None:
+    told: list[tuple[int, type[Exception]]] = []
+
+    def note(index: int, error: Exception) -> None:
+        told.append((index, type(error)))
+
+    for attempt in Attempts(["a", "b"], is_busy, on_failure=note):
+        with attempt:
+            if not attempt.is_last:
+                raise BusyError
+            break
+    assert told == [(0, BusyError)]

@@ -29,6 +29,11 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     ],
     "CONFIG": [("llmcost.toml", Path("llmcost.toml"))],
     "ON_EXCEED": [("raise", Action.RAISE), ("warn", Action.WARN)],
+    "FALLBACK_MODELS": [
+        ("openai:gpt-4o,openai:gpt-4o-mini", ("openai:gpt-4o", "openai:gpt-4o-mini")),
+        (" a:b , c:d ,", ("a:b", "c:d")),
+        ("", ()),
+    ],
     "DEGRADE_AT": [("0.8", Decimal("0.8")), ("", None)],
     "HOLD_LEASE": [("60", timedelta(minutes=1))],
     "STRICT": [("true", True)],
