@@ -1,5 +1,7 @@
 """Cost control for LangChain: a callback handler, a router that falls back, and a disk cache.
 
+Embeddings and rerankers, which have no callbacks, are tracked by wrappers.
+
 Importing this registers one inert configure hook: with ``LLMCOST_ENABLED=true`` in the environment,
 LangChain itself attaches a `CostCallbackHandler` to every run.
 """
@@ -19,12 +21,27 @@ from llmcost_plugins.lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmcost_langchain.cache import CompletionCache
+    from llmcost_langchain.compressors import TrackedDocumentCompressor
+    from llmcost_langchain.embeddings import TrackedEmbeddings
     from llmcost_langchain.errors import BudgetExceeded
     from llmcost_langchain.router import FallbackRouter
 
-__all__ = ["BudgetExceeded", "CompletionCache", "CostCallbackHandler", "FallbackRouter"]
+__all__ = [
+    "BudgetExceeded",
+    "CompletionCache",
+    "CostCallbackHandler",
+    "FallbackRouter",
+    "TrackedDocumentCompressor",
+    "TrackedEmbeddings",
+]
 
-_HOME = {"BudgetExceeded": "errors", "CompletionCache": "cache", "FallbackRouter": "router"}
+_HOME = {
+    "BudgetExceeded": "errors",
+    "CompletionCache": "cache",
+    "FallbackRouter": "router",
+    "TrackedDocumentCompressor": "compressors",
+    "TrackedEmbeddings": "embeddings",
+}
 
 _attached: ContextVar[CostCallbackHandler | None] = ContextVar("llmcost_handler", default=None)
 register_configure_hook(
