@@ -93,6 +93,10 @@ class Meter:
 
     def fail(self, opened: OpenCall, error: BaseException) -> None:
         """Settle a request that failed or was broken off. Never raises."""
+        self.place.count(settle_failure(opened, error))
+
+    def fail_whole(self, opened: OpenCall, error: BaseException) -> None:
+        """Settle a failed call whose requests were not seen. Never raises."""
         self.place.count(settle_failure(opened, error, several=self.several))
 
     def check_seen(self) -> None:
@@ -156,7 +160,7 @@ def metered(component: C, methods: frozenset[str], meter: Meter, send: Callable[
     try:
         answer = send(component)
     except BaseException as error:
-        meter.fail(opened, error)
+        meter.fail_whole(opened, error)
         raise
     meter.close(opened, None, {})
     return answer
@@ -175,7 +179,7 @@ async def ametered(
     try:
         answer = await send(component)
     except BaseException as error:
-        meter.fail(opened, error)
+        meter.fail_whole(opened, error)
         raise
     meter.close(opened, None, {})
     return answer
