@@ -105,7 +105,7 @@ def settle(opened: OpenCall, answer: object, texts: Texts) -> Outcome | None:
         if usage is None:
             usage = _estimated(opened, texts)
         elif not _says_what_is_billed(usage, opened.prices):
-            usage = _completed(usage, _held(opened))
+            usage = _completed(usage, opened)
     except Exception:  # noqa: BLE001 - an unforeseen shape must not cost the answer
         _log.exception("the usage of the call %s could not be read", opened.spec.id)
         usage = _held(opened)
@@ -156,10 +156,12 @@ def _says_what_is_billed(usage: Usage, prices: Prices | None) -> bool:
     return usage.prompt_tokens > 0 or any(meter != "query" for meter in usage.other)
 
 
-def _completed(usage: Usage, held: Usage) -> Usage:
+def _completed(usage: Usage, opened: OpenCall) -> Usage:
     """Add what a report leaves out, so that the call does not seem to be free."""
-    other = {**usage.other, **held.other}
-    return replace(usage, input=usage.input or held.input, other=other, trust=held.trust)
+    held = _held(opened)
+    if opened.prices is not None:
+        return held  # what is reported has no price
+    return replace(usage, input=held.input, trust=held.trust)
 
 
 def _estimated(opened: OpenCall, texts: Texts) -> Usage:
