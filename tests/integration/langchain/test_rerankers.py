@@ -22,9 +22,7 @@ from llmcost_langchain import BudgetExceeded, CostCallbackHandler, TrackedDocume
 from llmcost_plugins import CostTracker
 from llmcost_plugins.errors import ConfigurationError, PriceUnknown
 from llmcost_plugins.pricing.policy import parse_unknown_model
-from llmcost_plugins.pricing.sizes import PromptSizer
 from llmcost_plugins.testing import Behavior, ModelPrice, SimulatedProvider
-from llmcost_plugins.texts import Texts
 from llmcost_plugins.usage import Trust
 from tests.support import MakeTracker, entries, held_nano, only, recorded_nano, statuses
 
@@ -176,29 +174,6 @@ def test_what_the_provider_reports_counts_not_what_was_expected(
     tracked = TrackedDocumentCompressor(Reranker(client=RerankClient(provider)), tracker=tracker)
     tracked.compress_documents(DOCUMENTS, QUERY)
     assert recorded_nano(tracker) == provider.billed_nano == 3 * UNIT
-
-
-@pytest.mark.parametrize(
-    ("documents", "units"),
-    [
-        (["short"], 1),
-        (["short"] * 100, 1),
-        (["short"] * 101, 2),
-        (["x" * 490] * 100, 1),
-        (["x" * 491] * 100, 2),
-        (["x" * 4900] * 100, 10),
-        ([""], 1),
-    ],
-)
-def test_units_are_a_query_with_100_documents_of_500_tokens(
-    documents: list[str], units: int
-) -> None:
-    assert Texts(documents, "ten bytes.").size(PromptSizer()).queries == units
-
-
-def test_documents_that_are_cut_count_as_the_part_that_is_left() -> None:
-    texts = Texts(["x" * 100_000] * 100, "ten bytes.", longest=980)
-    assert texts.size(PromptSizer()).queries == 2
 
 
 def test_without_a_report_units_are_estimated_on_the_safe_side_and_flagged(
