@@ -355,6 +355,26 @@ def test_token_ids_are_counted_one_by_one(
     assert Texts([[1, 2, 3], [4, 5]]).counted(SMALL) in {5, None}
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_long_texts_that_openais_class_splits_into_token_ids_equal_the_bill(
+    make_embeddings: MakeEmbeddings,
+    make_tracker: MakeTracker,
+    provider: SimulatedProvider,
+    is_async: bool,
+) -> None:
+    if local_tokenizer("cl100k_base") is None:  # tiktoken has it from here on
+        pytest.skip("no package here brings the data of the encoding along")
+    tracker = make_tracker(budget(10**9))
+    inner = make_embeddings(check_embedding_ctx_length=True, embedding_ctx_length=5, chunk_size=4)
+    tracked = TrackedEmbeddings(inner, tracker=tracker)
+    vectors = await tracked.aembed_documents(TEXTS) if is_async else tracked.embed_documents(TEXTS)
+    assert len(vectors) == len(TEXTS)
+    assert len(provider.requests) > 2
+    assert statuses(tracker) == ["ok"] * len(provider.requests)
+    assert recorded_nano(tracker) == provider.billed_nano > 0
+    assert trusts(tracker) == {Trust.PROVIDER}
+
+
 class Raw(OpenAIEmbeddings):
     """Embeddings that read the headers of the answer."""
 
