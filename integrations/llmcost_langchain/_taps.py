@@ -111,10 +111,9 @@ def tapped(component: T, methods: frozenset[str], listener: Listener) -> T | Non
         return None
     other = copy.copy(component)
     for name, client in found.items():
-        # Not by `setattr`: the classes may be frozen, or check what is assigned.
-        private = getattr(other, "__pydantic_private__", None) or {}
-        into = private if name in private else other.__dict__
-        into[name] = Tap(client, methods, listener)
+        # Not by `setattr`: the class may be frozen, or check what is assigned. Here is where even a
+        # private attribute of pydantic is looked for first.
+        other.__dict__[name] = Tap(client, methods, listener)
     return other
 
 
