@@ -1,5 +1,6 @@
 """LangChain's own with_fallbacks, with the handler: recorded, guarded, and nothing else of ours."""
 
+import logging
 import tempfile
 
 from langchain_core.prompts import ChatPromptTemplate
@@ -14,10 +15,13 @@ from llmcost_plugins.testing import Behavior, SimulatedProvider
 
 def main() -> None:
     """Fall back once because the provider fails, and once because the money is gone."""
+    # LangChain logs what a handler raises, although a refusal that is fallen back on is no error.
+    logging.getLogger("langchain_core.callbacks.manager").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, SimulatedProvider() as provider:
         tracker = CostTracker(
             open_ledger(f"sqlite:///{folder}/ledger.db"),
             [Budget("model:gpt-4o", "0.003", "day"), Budget("global", 1, "day")],
+            sinks=[print],
         )
         models = [
             ChatOpenAI(

@@ -10,8 +10,9 @@ from llmcost_plugins.money import usd_to_nano
 from llmcost_plugins.reports import spend
 
 if TYPE_CHECKING:
-    from langchain_openai import ChatOpenAI
+    from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
+MakeEmbeddings = Callable[..., "OpenAIEmbeddings"]
 MakeModel = Callable[..., "ChatOpenAI"]
 MakeTracker = Callable[..., CostTracker]
 

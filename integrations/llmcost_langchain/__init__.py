@@ -1,5 +1,7 @@
 """Cost control for LangChain: a callback handler, a router that falls back, and a disk cache.
 
+Embeddings and rerankers, which have no callbacks, are tracked by wrappers.
+
 Importing this registers one inert configure hook: with ``LLMCOST_ENABLED=true`` in the environment,
 or after `install`, LangChain itself attaches a `CostCallbackHandler` to every run.
 """
@@ -20,6 +22,8 @@ from llmcost_plugins.lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmcost_langchain.cache import CompletionCache
+    from llmcost_langchain.compressors import TrackedDocumentCompressor
+    from llmcost_langchain.embeddings import TrackedEmbeddings
     from llmcost_langchain.errors import BudgetExceeded
     from llmcost_langchain.fallbacks import fallback_chain
     from llmcost_langchain.router import FallbackRouter
@@ -29,6 +33,8 @@ __all__ = [
     "CompletionCache",
     "CostCallbackHandler",
     "FallbackRouter",
+    "TrackedDocumentCompressor",
+    "TrackedEmbeddings",
     "fallback_chain",
     "install",
     "uninstall",
@@ -38,6 +44,8 @@ _HOME = {
     "BudgetExceeded": "errors",
     "CompletionCache": "cache",
     "FallbackRouter": "router",
+    "TrackedDocumentCompressor": "compressors",
+    "TrackedEmbeddings": "embeddings",
     "fallback_chain": "fallbacks",
 }
 

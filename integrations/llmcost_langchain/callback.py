@@ -119,7 +119,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         if call is not None:
             from llmcost_langchain._settle import settle_decision
 
-            self._add(settle_decision(call.opened, outputs))
+            self.count(settle_decision(call.opened, outputs))
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         run_roots.leave(run_id)
@@ -129,7 +129,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         if call is not None:
             from llmcost_langchain._settle import settle_error
 
-            self._add(settle_error(call, error, None))
+            self.count(settle_error(call, error, None))
 
     def on_tool_start(
         self,
@@ -278,7 +278,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         if call is not None:
             from llmcost_langchain._settle import settle_answer
 
-            self._add(settle_answer(call, response))
+            self.count(settle_answer(call, response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Settle what a failed, broken off or cancelled call has cost. Never raises."""
@@ -287,19 +287,20 @@ class CostCallbackHandler(BaseCallbackHandler):
             return
         from llmcost_langchain._settle import settle_dropped, settle_error
 
-        self._add(settle_error(call, error, kwargs.get("response")))
+        self.count(settle_error(call, error, kwargs.get("response")))
         answered, unsent = self._live.take_batch(call)
         for other in answered:
-            self._add(settle_dropped(other))
+            self.count(settle_dropped(other))
         for other in unsent:
             other.opened.release()
 
     def _cut_off(self, call: LiveCall) -> None:
         from llmcost_langchain._settle import settle_error
 
-        self._add(settle_error(call, asyncio.CancelledError(), None))
+        self.count(settle_error(call, asyncio.CancelledError(), None))
 
-    def _add(self, outcome: "Outcome | None") -> None:
+    def count(self, outcome: "Outcome | None") -> None:
+        """Count a call that has ended; for calls that no event of LangChain tells of."""
         cost, saved = (outcome.cost, outcome.saved) if outcome is not None else (0, 0)
         self._spending.add(cost, saved)
 

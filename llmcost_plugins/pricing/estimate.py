@@ -63,6 +63,8 @@ class CallSize:
         text_bytes: the part of *prompt_bound* that is text, counted by its UTF-8 bytes.
         text_tokens: the same text counted with a tokenizer, where one was asked for.
         tokenizer: the name of that tokenizer's encoding.
+        queries: how many rerank or search units the provider may bill.
+        many: whether it is many texts, for each of which the model's limit holds by itself.
     """
 
     prompt_bound: int
@@ -75,6 +77,8 @@ class CallSize:
     text_bytes: int = 0
     text_tokens: int | None = None
     tokenizer: str = ""
+    queries: int = 0
+    many: bool = False
 
     @property
     def likely_prompt(self) -> int:
@@ -146,7 +150,7 @@ def estimate(  # noqa: PLR0913 - keyword-only facts with defaults
     """
     prices = prices.at(at)
     prompt, mode = _prompt_tokens(size, ratio, own_tokenizer=own_tokenizer)
-    if prices.max_input_tokens is not None:
+    if prices.max_input_tokens is not None and not size.many:
         prompt = min(prompt, prices.max_input_tokens)
     output = output_bound(size, prices, default_cap) * max(size.choices, 1)
     into, out, fees = _most(prices, prompt, size)
@@ -196,7 +200,14 @@ def _most(prices: Prices, prompt: int, size: CallSize) -> tuple[int, int, int]:
 
     Worked out once for calls of a kind, since every call asks.
     """
-    case = (prices.step(prompt), size.service_tier, size.region, size.media, size.web_searches)
+    case = (
+        prices.step(prompt),
+        size.service_tier,
+        size.region,
+        size.media,
+        size.web_searches,
+        size.queries,
+    )
     most = prices.most.get(case)
     if most is None:
         into = (*_TEXT_IN, *(f"cache_write_{kind}" for kind in size.media))
@@ -243,7 +254,7 @@ def _regions(prices: Prices, size: CallSize) -> Iterable[str | None]:
 
 def _fees(prices: Prices, size: CallSize) -> int:
     table = prices.table(0)
-    fees = table.get_or_zero("request")
+    fees = table.get_or_zero("request") + size.queries * table.get_or_zero("query")
     if size.web_searches:
         searches = 1 if "web_search" in prices.once else size.web_searches
         fees += searches * max(table.get_or_zero(meter) for meter in _SEARCH_FEES)

@@ -43,6 +43,7 @@ _SPELLINGS: Final = {
     "novita": "novita novitaai",
     "nvidia_nim": "nvidia nvidia_ai_endpoints",
     "oci": "ocigenai oci_genai",
+    "jina_ai": "jina jinaai",
     "llamafile": "llamafile",
     "lm_studio": "lmstudio",
     "ollama": "ollama",
@@ -57,6 +58,7 @@ _SPELLINGS: Final = {
     "vertex_ai": "google_vertexai vertexai vertex google_vertex google_anthropic_vertex "
     "anthropicvertex anthropic_vertex",
     "volcengine": "volcenginemaas",
+    "voyage": "voyage voyageai",
     "watsonx": "ibm watsonx watsonxllm ibm_watsonx",
     "xai": "xai x_ai grok",
     "zai": "zai z_ai zhipuai zhipu zai_org",

@@ -87,6 +87,10 @@ class PromptSizer:
                 if self._tokenizer is not None:
                     self._tokens += self._count(text, size, self._tokenizer)
 
+    def tokens(self, count: int) -> None:
+        """Count tokens that were counted already, such as a text given as token ids."""
+        self._rest += count
+
     def json(self, value: object) -> None:
         """Count a value as JSON; what JSON does not know counts by its text."""
         self.text(_as_json(value))

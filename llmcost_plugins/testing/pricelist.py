@@ -63,6 +63,8 @@ PUBLISHED: Mapping[str, ModelPrice] = MappingProxyType(
         "o4-mini": _chat("1.10", "0.275", "4.40", "o4-mini-2025-04-16"),
         "text-embedding-3-small": ModelPrice(input="0.02"),
         "text-embedding-3-large": ModelPrice(input="0.13"),
+        # A search unit is $0.002; see the dialect of Cohere's reranks.
+        "rerank-v3.5": ModelPrice(input="0", output="2000"),
     }
 )
 
