@@ -40,6 +40,7 @@ def main() -> None:
         for animal in ("the capybara", "the mole " * 20, "the newt " * 20):
             answer = chain.invoke({"animal": animal})
             print(answer.response_metadata["model_name"])
+        print(f"{provider.billed_usd} USD billed, and recorded to the nano-dollar")
         assert sum(entry.outcome.cost for entry in tracker.ledger.entries()) == provider.billed_nano
         tracker.close()
 

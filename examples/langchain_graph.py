@@ -50,7 +50,11 @@ def build(llm: FallbackRouter) -> Any:
 def main() -> None:
     """Run the graph until its run has used up two cents."""
     with tempfile.TemporaryDirectory() as folder, SimulatedProvider() as provider:
-        tracker = CostTracker(open_ledger(f"sqlite:///{folder}/ledger.db"), [Budget("run", "0.02")])
+        tracker = CostTracker(
+            open_ledger(f"sqlite:///{folder}/ledger.db"),
+            [Budget("run", "0.02")],
+            sinks=[print],  # told at 80 % and 90 % of a budget
+        )
         models = [
             ChatOpenAI(
                 model=name,
