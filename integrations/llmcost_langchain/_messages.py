@@ -150,7 +150,9 @@ def failed_body(result: LLMResult | None) -> Mapping[str, Any] | None:
     """
     message = first_message(result) if result is not None else None
     metadata = message.response_metadata if message is not None else {}
-    body, status = metadata.get("body"), metadata.get("status_code")
+    if "body" not in metadata:
+        return None
+    body, status = metadata["body"], metadata.get("status_code")
     answered = isinstance(status, int) and status < HTTPStatus.BAD_REQUEST
     return body if answered and isinstance(body, Mapping) else None
 
