@@ -4,6 +4,8 @@ Importing this registers one inert configure hook: with ``LLMCOST_ENABLED=true``
 LangChain itself attaches a `CostCallbackHandler` to every run.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -20,16 +22,38 @@ from llmcost_plugins.lazy import lazy_names
 if TYPE_CHECKING:
     from llmcost_langchain.cache import CompletionCache
     from llmcost_langchain.errors import BudgetExceeded
+    from llmcost_langchain.middleware import CostMiddleware
     from llmcost_langchain.router import FallbackRouter
 
-__all__ = ["BudgetExceeded", "CompletionCache", "CostCallbackHandler", "FallbackRouter"]
+__all__ = [
+    "BudgetExceeded",
+    "CompletionCache",
+    "CostCallbackHandler",
+    "CostMiddleware",
+    "FallbackRouter",
+]
 
-_HOME = {"BudgetExceeded": "errors", "CompletionCache": "cache", "FallbackRouter": "router"}
+_HOME = {
+    "BudgetExceeded": "errors",
+    "CompletionCache": "cache",
+    "CostMiddleware": "middleware",
+    "FallbackRouter": "router",
+}
 
 _attached: ContextVar[CostCallbackHandler | None] = ContextVar("llmcost_handler", default=None)
 register_configure_hook(
     _attached, inheritable=True, handle_class=CostCallbackHandler, env_var="LLMCOST_ENABLED"
 )
+
+
+@contextmanager
+def attached(handler: CostCallbackHandler) -> Iterator[None]:
+    """Let LangChain attach the handler to what runs inside, unless one of ours is there."""
+    token = _attached.set(handler)
+    try:
+        yield
+    finally:
+        _attached.reset(token)
 
 
 __getattr__ = lazy_names(__name__, _HOME)

@@ -1,0 +1,201 @@
+"""Holding the money of a model call that an agent makes, on behalf of `CostMiddleware`."""
+
+from collections.abc import Mapping, Sequence
+from contextvars import Token
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+from uuid import UUID
+
+from langchain.agents.middleware.types import ModelRequest, ModelResponse
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, CallbackManager
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
+
+from llmcost_langchain._calls import with_handler
+from llmcost_langchain._messages import chat_size, model_of, own_tags
+from llmcost_langchain._runs import run_roots
+from llmcost_langchain.errors import astart, start
+from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.errors import BudgetExceeded
+from llmcost_plugins.labels import Labels, take_labels
+
+if TYPE_CHECKING:
+    from llmcost_plugins.tracker import CostTracker
+
+Request = ModelRequest[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the middleware knows of a call that its model does not report.
+
+    Attributes:
+        tracker: where it is held.
+        defaults: who causes the calls of this agent.
+        preferred: the model that the agent would rather have used.
+        has_alternative: see `CallSpec`.
+        may_wait: see `CallSpec`.
+        cap_is_ours: see `CallSpec`.
+    """
+
+    tracker: "CostTracker"
+    defaults: Labels
+    preferred: Any = None
+    has_alternative: bool = False
+    may_wait: bool = True
+    cap_is_ours: bool = False
+
+
+class Holding(BaseCallbackHandler):
+    """Holds the money of each call below it before any other handler sees the call.
+
+    The `CostCallbackHandler` behind it finds the hold, and settles it. In sync code; see
+    `AsyncHolding`.
+    """
+
+    raise_error = True
+    run_inline = True
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self.tracker = facts.tracker
+        self.opened: list[OpenCall] = []
+        self.refused: CallSpec | None = None
+        self.stopped = False
+
+    def on_chat_model_start(
+        self,
+        serialized: Mapping[str, Any] | None,  # noqa: ARG002 - LangChain's signature
+        messages: Sequence[Sequence[BaseMessage]],
+        *,
+        run_id: UUID,
+        **kwargs: Any,
+    ) -> Any:
+        """Hold.
+
+        Raises:
+            BudgetExceeded: a budget cannot pay for it.
+            PriceUnknown: a budget applies and no price is known.
+            LedgerUnavailable: nothing can be held.
+        """
+        spec = self._spec(messages[0], run_id, kwargs)
+        if spec is not None:
+            self.opened.append(start(self._facts.tracker, spec))
+            self.refused = None
+
+    def on_llm_error(self, error: BaseException, **_kwargs: Any) -> Any:
+        """Note a refusal that came when the answer was on its way."""
+        self.stopped = self.stopped or isinstance(error, BudgetExceeded)
+
+    def _spec(
+        self, messages: Sequence[BaseMessage], run_id: UUID, kwargs: Mapping[str, Any]
+    ) -> CallSpec | None:
+        """Describe a call; `None` when it is held already, by a router."""
+        facts = self._facts
+        if facts.tracker.find(str(run_id)) is not None:
+            return None
+        metadata, params = kwargs.get("metadata") or {}, kwargs.get("invocation_params") or {}
+        name = model_of(metadata, params, "unknown")
+        parent = kwargs.get("parent_run_id")
+        labels = take_labels(facts.tracker.label_keys, metadata, own_tags(kwargs.get("tags") or ()))
+        # Kept until it is granted: then it says what did not fit.
+        self.refused = CallSpec(
+            id=str(run_id),
+            model=name.model,
+            provider=name.provider,
+            size=chat_size(facts.tracker.sizer(name.model), messages, params, metadata),
+            labels=labels,
+            defaults=facts.defaults,
+            run=str(run_roots.of(parent) if parent else run_id),
+            preferred=facts.preferred.model if facts.preferred else None,
+            preferred_provider=facts.preferred.provider if facts.preferred else None,
+            has_alternative=facts.has_alternative,
+            may_wait=facts.may_wait,
+            watched=True,
+            cap_is_ours=facts.cap_is_ours,
+        )
+        return self.refused
+
+    def settle(self, error: BaseException | None) -> None:
+        """See to it that all calls have ended: of a cancelled one LangChain reports nothing."""
+        for opened in self.opened:
+            if error is not None:
+                opened.broke(error, received_bytes=0, usage=None)
+            elif not opened.settled:
+                opened.finish(opened.estimated_usage(None))
+
+
+class AsyncHolding(Holding):
+    """The same on an event loop, where it waits by awaiting."""
+
+    async def on_chat_model_start(
+        self,
+        serialized: Mapping[str, Any] | None,  # noqa: ARG002 - LangChain's signature
+        messages: Sequence[Sequence[BaseMessage]],
+        *,
+        run_id: UUID,
+        **kwargs: Any,
+    ) -> None:
+        """See `Holding.on_chat_model_start`."""
+        spec = self._spec(messages[0], run_id, kwargs)
+        if spec is not None:
+            self.opened.append(await astart(self._facts.tracker, spec))
+            self.refused = None
+
+
+class Step:
+    """One request to make. As a context manager it keeps the error, for whoever has yielded it.
+
+    Within it the holding sees model calls first, and after it they have ended.
+
+    Attributes:
+        request: what to ask the agent's model for.
+        holding: what holds the money.
+        response: set it to the answer.
+    """
+
+    def __init__(self, request: Request, holding: Holding) -> None:
+        self.request = request
+        self.holding = holding
+        self.response: ModelResponse[Any] | None = None
+        self._error: Exception | None = None
+        self._token: Token[RunnableConfig | None] | None = None
+
+    def __enter__(self) -> Self:
+        config = var_child_runnable_config.get() or {}
+        manager: Any = with_handler(_manager(config.get("callbacks")), self.holding.tracker)
+        # First: a handler that holds on an event loop refuses instead of waiting.
+        manager.handlers.insert(0, self.holding)
+        manager.inheritable_handlers.insert(0, self.holding)
+        config = cast("RunnableConfig", {**config, "callbacks": manager})
+        self._token = var_child_runnable_config.set(config)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        assert self._token is not None  # noqa: S101 - set on entering
+        var_child_runnable_config.reset(self._token)
+        self.holding.settle(error)
+        if isinstance(error, Exception):
+            self._error = error
+        return error is self._error
+
+    def answer(self) -> ModelResponse[Any]:
+        """Return the response, or raise what stood in its way."""
+        if self._error is not None:
+            raise self._error
+        assert self.response is not None  # noqa: S101 - a step ends with the one or the other
+        return self.response
+
+
+def _manager(callbacks: Any) -> Any:
+    if isinstance(callbacks, BaseCallbackManager):
+        return callbacks.copy()
+    handlers = list(callbacks or [])
+    return CallbackManager(handlers, list(handlers))
