@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
 from langchain.agents.middleware.types import ModelRequest, ModelResponse
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, CallbackManager
+from langchain_core.callbacks import BaseCallbackManager, CallbackManager
 from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 
-from llmcost_langchain._calls import with_handler
 from llmcost_langchain._messages import chat_size, model_of, own_tags
 from llmcost_langchain._runs import run_roots
+from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_langchain.errors import astart, start
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import BudgetExceeded
@@ -48,31 +49,31 @@ class Facts:
     cap_is_ours: bool = False
 
 
-class Holding(BaseCallbackHandler):
-    """Holds the money of each call below it before any other handler sees the call.
+class Holding(CostCallbackHandler):
+    """Holds the money of each model call below it, and stands for the handlers that record it.
 
-    The `CostCallbackHandler` behind it finds the hold, and settles it. In sync code; see
-    `AsyncHolding`.
+    In their place, and behind all others, because of how LangChain starts a call on an event loop:
+    a handler that stands before this one would hold first, and refuse where this one waits; one
+    that stands behind it is left with a coroutine that nobody awaits when this one refuses.
     """
 
-    raise_error = True
-    run_inline = True
-
     def __init__(self, facts: Facts) -> None:
-        self._facts = facts
-        self.tracker = facts.tracker
+        super().__init__(facts.tracker)
+        self.labels = facts.defaults
         self.opened: list[OpenCall] = []
         self.refused: CallSpec | None = None
         self.stopped = False
+        self._facts = facts
+        self._others: list[CostCallbackHandler] = []
 
-    def on_chat_model_start(
-        self,
-        serialized: Mapping[str, Any] | None,  # noqa: ARG002 - LangChain's signature
-        messages: Sequence[Sequence[BaseMessage]],
-        *,
-        run_id: UUID,
-        **kwargs: Any,
-    ) -> Any:
+    def stand_in(self, manager: Any) -> None:
+        """Take the place of the recording handlers in a callback manager."""
+        for handlers in (manager.handlers, manager.inheritable_handlers):
+            ours = [handler for handler in handlers if isinstance(handler, CostCallbackHandler)]
+            self._others += [handler for handler in ours if handler not in self._others]
+            handlers[:] = [*(handler for handler in handlers if handler not in ours), self]
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> Any:
         """Hold.
 
         Raises:
@@ -80,17 +81,47 @@ class Holding(BaseCallbackHandler):
             PriceUnknown: a budget applies and no price is known.
             LedgerUnavailable: nothing can be held.
         """
-        spec = self._spec(messages[0], run_id, kwargs)
+        spec = self._spec(*args, **kwargs)
         if spec is not None:
-            self.opened.append(start(self._facts.tracker, spec))
-            self.refused = None
+            self._hold(start(self.tracker, spec))
+        self._tell_start(args, kwargs)
 
-    def on_llm_error(self, error: BaseException, **_kwargs: Any) -> Any:
-        """Note a refusal that came when the answer was on its way."""
+    def _hold(self, opened: OpenCall) -> None:
+        self.opened.append(opened)
+        self.refused = None
+
+    def _tell_start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # They find the call held.
+        CostCallbackHandler.on_chat_model_start(self, *args, **kwargs)
+        for other in self._others:
+            other.on_chat_model_start(*args, **kwargs)
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        """See `CostCallbackHandler`."""
+        super().on_llm_new_token(token, **kwargs)
+        for other in self._others:
+            other.on_llm_new_token(token, **kwargs)
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """See `CostCallbackHandler`."""
+        super().on_llm_end(response, **kwargs)
+        for other in self._others:
+            other.on_llm_end(response, **kwargs)
+
+    def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        """See `CostCallbackHandler`; note a refusal that came when the answer was on its way."""
         self.stopped = self.stopped or isinstance(error, BudgetExceeded)
+        super().on_llm_error(error, **kwargs)
+        for other in self._others:
+            other.on_llm_error(error, **kwargs)
 
     def _spec(
-        self, messages: Sequence[BaseMessage], run_id: UUID, kwargs: Mapping[str, Any]
+        self,
+        _serialized: Mapping[str, Any] | None,
+        messages: Sequence[Sequence[BaseMessage]],
+        *,
+        run_id: UUID,
+        **kwargs: Any,
     ) -> CallSpec | None:
         """Describe a call; `None` when it is held already, by a router."""
         facts = self._facts
@@ -105,7 +136,7 @@ class Holding(BaseCallbackHandler):
             id=str(run_id),
             model=name.model,
             provider=name.provider,
-            size=chat_size(facts.tracker.sizer(name.model), messages, params, metadata),
+            size=chat_size(facts.tracker.sizer(name.model), messages[0], params, metadata),
             labels=labels,
             defaults=facts.defaults,
             run=str(run_roots.of(parent) if parent else run_id),
@@ -130,25 +161,20 @@ class Holding(BaseCallbackHandler):
 class AsyncHolding(Holding):
     """The same on an event loop, where it waits by awaiting."""
 
-    async def on_chat_model_start(
-        self,
-        serialized: Mapping[str, Any] | None,  # noqa: ARG002 - LangChain's signature
-        messages: Sequence[Sequence[BaseMessage]],
-        *,
-        run_id: UUID,
-        **kwargs: Any,
+    async def on_chat_model_start(  # type: ignore[override]  # LangChain awaits it
+        self, *args: Any, **kwargs: Any
     ) -> None:
         """See `Holding.on_chat_model_start`."""
-        spec = self._spec(messages[0], run_id, kwargs)
+        spec = self._spec(*args, **kwargs)
         if spec is not None:
-            self.opened.append(await astart(self._facts.tracker, spec))
-            self.refused = None
+            self._hold(await astart(self.tracker, spec))
+        self._tell_start(args, kwargs)
 
 
 class Step:
     """One request to make. As a context manager it keeps the error, for whoever has yielded it.
 
-    Within it the holding sees model calls first, and after it they have ended.
+    Within it the holding sees the model calls, and after it they have ended.
 
     Attributes:
         request: what to ask the agent's model for.
@@ -165,10 +191,8 @@ class Step:
 
     def __enter__(self) -> Self:
         config = var_child_runnable_config.get() or {}
-        manager: Any = with_handler(_manager(config.get("callbacks")), self.holding.tracker)
-        # First: a handler that holds on an event loop refuses instead of waiting.
-        manager.handlers.insert(0, self.holding)
-        manager.inheritable_handlers.insert(0, self.holding)
+        manager = _manager(config.get("callbacks"))
+        self.holding.stand_in(manager)
         config = cast("RunnableConfig", {**config, "callbacks": manager})
         self._token = var_child_runnable_config.set(config)
         return self
