@@ -19,7 +19,7 @@ from llmcost_langchain._runs import run_roots
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_langchain.errors import astart, start
 from llmcost_plugins.calls import CallSpec, OpenCall
-from llmcost_plugins.errors import BudgetExceeded
+from llmcost_plugins.errors import BudgetExceeded, LLMCostError
 from llmcost_plugins.labels import Labels, take_labels
 
 if TYPE_CHECKING:
@@ -47,6 +47,18 @@ class Facts:
     has_alternative: bool = False
     may_wait: bool = True
     cap_is_ours: bool = False
+
+
+class Refused(BaseException):
+    """Carries what `Holding` refuses with to the `Step` around it, and no further.
+
+    Not an `Exception`: of such a one LangChain logs a warning for each model that is passed over,
+    and middleware in between would take it for a failure to repeat.
+    """
+
+    def __init__(self, reason: LLMCostError) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Holding(CostCallbackHandler):
@@ -77,13 +89,14 @@ class Holding(CostCallbackHandler):
         """Hold.
 
         Raises:
-            BudgetExceeded: a budget cannot pay for it.
-            PriceUnknown: a budget applies and no price is known.
-            LedgerUnavailable: nothing can be held.
+            Refused: a budget cannot pay for it, no price is known, or nothing can be held.
         """
         spec = self._spec(*args, **kwargs)
         if spec is not None:
-            self._hold(start(self.tracker, spec))
+            try:
+                self._hold(start(self.tracker, spec))
+            except LLMCostError as error:
+                raise Refused(error) from None
         self._tell_start(args, kwargs)
 
     def _hold(self, opened: OpenCall) -> None:
@@ -167,7 +180,10 @@ class AsyncHolding(Holding):
         """See `Holding.on_chat_model_start`."""
         spec = self._spec(*args, **kwargs)
         if spec is not None:
-            self._hold(await astart(self.tracker, spec))
+            try:
+                self._hold(await astart(self.tracker, spec))
+            except LLMCostError as error:
+                raise Refused(error) from None
         self._tell_start(args, kwargs)
 
 
@@ -205,10 +221,12 @@ class Step:
     ) -> bool:
         assert self._token is not None  # noqa: S101 - set on entering
         var_child_runnable_config.reset(self._token)
-        self.holding.settle(error)
-        if isinstance(error, Exception):
+        if isinstance(error, Refused):
+            self._error = error.reason
+        elif isinstance(error, Exception):
             self._error = error
-        return error is self._error
+        self.holding.settle(self._error or error)
+        return self._error is not None
 
     def answer(self) -> ModelResponse[Any]:
         """Return the response, or raise what stood in its way."""

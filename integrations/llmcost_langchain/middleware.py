@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 try:
     from langchain.agents.middleware.types import (
         AgentMiddleware,
+        AgentState,
         ContextT,
         ExtendedModelResponse,
         ModelRequest,
@@ -53,7 +54,7 @@ ToolCall = Callable[[ToolCallRequest], ToolMessage | Command[Any]]
 _EXITS: Final = ("end", "error")
 
 
-class CostMiddleware(AgentMiddleware[CostState, ContextT, ResponseT]):
+class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
     """Limits in dollars for the runs and threads of an agent; records all that it spends.
 
     The most that a model call can cost is held before it is sent, in the run, in the thread, and in
@@ -89,6 +90,7 @@ class CostMiddleware(AgentMiddleware[CostState, ContextT, ResponseT]):
         ConfigurationError: an argument cannot be used.
     """
 
+    # Its base class in the signature: type checkers take no list of middleware with several.
     state_schema = CostState
 
     def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
@@ -127,21 +129,23 @@ class CostMiddleware(AgentMiddleware[CostState, ContextT, ResponseT]):
 
     def before_agent(
         self,
-        state: CostState,  # noqa: ARG002 - LangChain's signature
+        state: AgentState[Any],  # noqa: ARG002 - LangChain's signature
         runtime: Runtime[ContextT],  # noqa: ARG002 - LangChain's signature
     ) -> dict[str, Any]:
         """Begin to count a run."""
         self._tracker_in_use()  # says early what cannot work
         return {"llmcost_run": {uuid4().hex: 0}}
 
-    async def abefore_agent(self, state: CostState, runtime: Runtime[ContextT]) -> dict[str, Any]:
+    async def abefore_agent(
+        self, state: AgentState[Any], runtime: Runtime[ContextT]
+    ) -> dict[str, Any]:
         """See `before_agent`."""
         return self.before_agent(state, runtime)
 
     @hook_config(can_jump_to=["end"])
     def after_model(
         self,
-        state: CostState,
+        state: AgentState[Any],
         runtime: Runtime[ContextT],  # noqa: ARG002 - LangChain's signature
     ) -> dict[str, Any] | None:
         """End the run after the message that says so, whatever else the agent waits for."""
@@ -150,14 +154,14 @@ class CostMiddleware(AgentMiddleware[CostState, ContextT, ResponseT]):
 
     @hook_config(can_jump_to=["end"])
     async def aafter_model(
-        self, state: CostState, runtime: Runtime[ContextT]
+        self, state: AgentState[Any], runtime: Runtime[ContextT]
     ) -> dict[str, Any] | None:
         """See `after_model`."""
         return self.after_model(state, runtime)
 
     def after_agent(
         self,
-        state: CostState,
+        state: AgentState[Any],
         runtime: Runtime[ContextT],  # noqa: ARG002 - LangChain's signature
     ) -> dict[str, Any]:
         """Write down what tools have spent last; give up what was needed for the run."""
@@ -168,7 +172,9 @@ class CostMiddleware(AgentMiddleware[CostState, ContextT, ResponseT]):
             books.tracker.note_failure("the bucket of the run %s could not be removed", books.root)
         return dict(books.state())
 
-    async def aafter_agent(self, state: CostState, runtime: Runtime[ContextT]) -> dict[str, Any]:
+    async def aafter_agent(
+        self, state: AgentState[Any], runtime: Runtime[ContextT]
+    ) -> dict[str, Any]:
         """See `after_agent`."""
         return self.after_agent(state, runtime)
 

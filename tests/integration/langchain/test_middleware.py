@@ -98,7 +98,11 @@ def test_a_router_as_the_agents_model_is_counted_once(
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_cheaper_model_takes_over_with_the_tools_and_says_so(
-    make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider, is_async: bool
+    make_model: MakeModel,
+    make_tracker: MakeTracker,
+    provider: SimulatedProvider,
+    is_async: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     provider.behave("gpt-4o", ANSWER)
     tracker = make_tracker()
@@ -114,6 +118,7 @@ async def test_a_cheaper_model_takes_over_with_the_tools_and_says_so(
     assert statuses(tracker) == ["ok", "ok"]
     assert entries(tracker)[1].outcome.preferred_model == "gpt-4o"
     assert list(tracker.tripped) == []
+    assert "Error in" not in caplog.text
     assert recorded_nano(tracker) == provider.billed_nano <= 8_500_000
 
 
