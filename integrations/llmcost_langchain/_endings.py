@@ -13,7 +13,7 @@ _OURS: Final = {
     RUN_SCOPE: ("the limit for this run", "raise run_limit"),
     THREAD_SCOPE: (
         "the limit for this conversation",
-        "raise thread_limit, or begin a new conversation",
+        "raise thread_limit, begin a new conversation",
     ),
 }
 
