@@ -1,76 +1,33 @@
 """One turn of an agent's model: the requests to make until one is answered, or none fits."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from langchain.agents.middleware.types import ExtendedModelResponse, ModelResponse
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langgraph.types import Command
 
-from llmcost_langchain._agent_state import Counter, Spent
+from llmcost_langchain._books import Books
 from llmcost_langchain._calls import (
-    _CAP_NAMES,
     METADATA_KEY,
-    SHORTEST_CAP,
     Route,
     name_of,
     prefers_cheaper,
 )
+from llmcost_langchain._caps import cap_for
 from llmcost_langchain._endings import facts_of
 from llmcost_langchain._holding import Facts, Holding, Request, Step
-from llmcost_langchain._messages import chat_size
-from llmcost_langchain.router import FallbackRouter
-from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.errors import BudgetExceeded
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.money import usd_string
 from llmcost_plugins.routing import Attempt, Attempts
 
 if TYPE_CHECKING:
-    from llmcost_plugins.tracker import CostTracker
+    pass
 
 Response = ExtendedModelResponse[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """What is counted for the run and thread of one model or tool call.
-
-    Attributes:
-        tracker: where calls are recorded.
-        defaults: who causes them.
-        root: the outermost run.
-        run: the run's counter.
-        thread: the thread's.
-        run_spent: what the state says of the run.
-        thread_spent: what it says of the thread.
-    """
-
-    tracker: "CostTracker"
-    defaults: Labels
-    root: UUID
-    run: Counter
-    thread: Counter
-    run_spent: Spent
-    thread_spent: Spent
-
-    def state(self) -> dict[str, Spent]:
-        """Return what the state is to say now."""
-        return {
-            "llmcost_run": {**self.run_spent, self.run.id: self.run.nano},
-            "llmcost_thread": {**self.thread_spent, self.thread.id: self.thread.nano},
-        }
-
-    def note(self) -> dict[str, str]:
-        """Return the USD spent, for the metadata of a message."""
-        state = self.state()
-        return {
-            "run_usd": usd_string(sum(state["llmcost_run"].values())),
-            "thread_usd": usd_string(sum(state["llmcost_thread"].values())),
-        }
 
 
 class Turn:
@@ -122,7 +79,7 @@ class Turn:
         model = self._models[attempt.index]
         request = self._request.override(model=model)
         tracker = self._books.tracker
-        cap = _cap_for(request, tracker)
+        cap = cap_for(request, tracker)
         preferred = name_of(self._models[0]) if attempt.index else None
         # A refusal is not recorded while a shorter answer may fit.
         facts = Facts(
@@ -185,50 +142,3 @@ class Turn:
         message = AIMessage(text, response_metadata={METADATA_KEY: note})
         update: Command[Any] = Command(update=self._books.state())
         return ExtendedModelResponse(ModelResponse(result=[message]), update)
-
-
-@dataclass(frozen=True, slots=True)
-class _Cap:
-    """The output cap of a request that has none of its own.
-
-    Attributes:
-        name: the parameter; empty where the cap is not ours to set.
-        tokens: the longest answer.
-    """
-
-    name: str = ""
-    tokens: int = 0
-
-    def on(self, request: Request) -> Request:
-        """Return the request with this cap."""
-        if not self.name:
-            return request
-        return request.override(model_settings={**request.model_settings, self.name: self.tokens})
-
-    def lowered(
-        self, tracker: "CostTracker", spec: CallSpec, error: BudgetExceeded, *, is_last: bool
-    ) -> "_Cap | None":
-        """Return the cap that the refusing budget still buys, if that is of use."""
-        if not self.name or error.refusal.unit == "requests":
-            return None
-        tokens = tracker.affordable_cap(spec, error.refusal)
-        floor = SHORTEST_CAP
-        if not is_last:
-            # Another model would rather answer in full than this one be cut off.
-            floor = max(floor, tracker.usual_answer(spec) or 0)
-        return replace(self, tokens=tokens) if floor <= tokens < self.tokens else None
-
-
-def _cap_for(request: Request, tracker: "CostTracker") -> _Cap:
-    """Return the cap to set on a request whose model has none; a router sets its own."""
-    model, settings = request.model, request.model_settings
-    if isinstance(model, FallbackRouter):
-        return _Cap()
-    params = model._get_invocation_params(**settings)  # noqa: SLF001 - see `name_of`
-    metadata = dict(model._get_ls_params(**settings))  # noqa: SLF001 - see `name_of`
-    name = name_of(model)
-    size = chat_size(tracker.sizer(name.model), request.messages, params, metadata)
-    if size.output_cap is not None:
-        return _Cap()
-    prices = tracker.catalog.resolve(name.model, name.provider).prices
-    return _Cap(_CAP_NAMES.get(name.provider or "", "max_tokens"), tracker.output_cap(prices, size))

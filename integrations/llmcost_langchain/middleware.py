@@ -1,10 +1,9 @@
 """`CostMiddleware`: dollar limits for the runs and threads of an agent."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 try:
     from langchain.agents.middleware.types import (
@@ -24,25 +23,20 @@ except ImportError as error:
     raise MissingExtra.of("langchain", "langchain") from error  # noqa: EM101 - names
 
 from langchain.chat_models import init_chat_model
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolMessage
-from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from llmcost_langchain import attached
-from llmcost_langchain._agent_state import CostState, Counters
+from llmcost_langchain._agent_state import CostState
+from llmcost_langchain._books import Bookkeeper, Books
 from llmcost_langchain._calls import METADATA_KEY
-from llmcost_langchain._endings import RUN_SCOPE, THREAD_SCOPE, ending_text, usd_limit
+from llmcost_langchain._endings import ending_text, usd_limit
 from llmcost_langchain._holding import AsyncHolding, Holding, Request
-from llmcost_langchain._runs import run_roots
-from llmcost_langchain._turn import Books, Turn
-from llmcost_langchain.callback import CostCallbackHandler
+from llmcost_langchain._turn import Turn
 from llmcost_plugins import errors as core
-from llmcost_plugins.blocks import entered
-from llmcost_plugins.errors import ConfigurationError, LedgerUnavailable, describe_choices
-from llmcost_plugins.labels import Labels, attribute, current_labels, make_labels
+from llmcost_plugins.errors import ConfigurationError, describe_choices
+from llmcost_plugins.labels import make_labels
 from llmcost_plugins.money import nano_to_usd
 
 if TYPE_CHECKING:
@@ -61,7 +55,8 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
     the process's own budgets; what tools and the agents in them spend counts as well. A call that
     does not fit is made with a cheaper model, for which the agent binds tools and response format
     anew; where none fits, the run ends with a message, or raises. Runs of one thread may go on at
-    the same time: they share its limit. An answer's length is capped as `FallbackRouter` does.
+    the same time: they share its limit, in several processes once the thread has a checkpoint. The
+    length of an answer is capped as `FallbackRouter` does.
 
     It may stand anywhere in the list of middleware: nothing is counted twice, and a refusal is no
     error for `ModelRetryMiddleware` to repeat. First, it also counts the model calls that others
@@ -106,8 +101,6 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         **labels: str | int | None,
     ) -> None:
         super().__init__()
-        self._runs = Counters(RUN_SCOPE, usd_limit("run_limit", run_limit))
-        self._threads = Counters(THREAD_SCOPE, usd_limit("thread_limit", thread_limit))
         if exit_behavior not in _EXITS:
             choices = describe_choices(_EXITS)
             msg = f"exit_behavior={exit_behavior!r} is not one of {choices}"
@@ -115,8 +108,12 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         self.models = [_chat_model(model) for model in _listed(models)]
         self.exit_behavior = exit_behavior
         self.message = message
-        self.labels = make_labels(labels, tags)
-        self._tracker = tracker
+        self._keeper = Bookkeeper(
+            usd_limit("run_limit", run_limit),
+            usd_limit("thread_limit", thread_limit),
+            make_labels(labels, tags),
+            tracker,
+        )
 
     @staticmethod
     def thread_cost(state: Mapping[str, Any]) -> Decimal:
@@ -133,7 +130,7 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         runtime: Runtime[ContextT],  # noqa: ARG002 - LangChain's signature
     ) -> dict[str, Any]:
         """Begin to count a run."""
-        self._tracker_in_use()  # says early what cannot work
+        self._keeper.in_use()  # says early what cannot work
         return {"llmcost_run": {uuid4().hex: 0}}
 
     async def abefore_agent(
@@ -165,12 +162,7 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         runtime: Runtime[ContextT],  # noqa: ARG002 - LangChain's signature
     ) -> dict[str, Any]:
         """Write down what tools have spent last; give up what was needed for the run."""
-        books = self._books(state)
-        try:
-            self._runs.end(books.run, books.tracker.ledger)
-        except LedgerUnavailable:
-            books.tracker.note_failure("the bucket of the run %s could not be removed", books.root)
-        return dict(books.state())
+        return dict(self._keeper.close(state).state())
 
     async def aafter_agent(
         self, state: AgentState[Any], runtime: Runtime[ContextT]
@@ -186,7 +178,7 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         Raises:
             BudgetExceeded: none fits, and *exit_behavior* is ``error``.
         """
-        with self._charged(request.state) as books:
+        with self._keeper.charged(request.state) as books:
             turn = self._turn(request, books, Holding)
             for step in turn.steps():
                 with step:
@@ -199,7 +191,7 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         handler: Callable[[Request], Awaitable[ModelResponse[Any]]],
     ) -> ExtendedModelResponse[Any]:
         """See `wrap_model_call`; waits for calls in flight by awaiting."""
-        with self._charged(request.state) as books:
+        with self._keeper.charged(request.state) as books:
             turn = self._turn(request, books, AsyncHolding)
             for step in turn.steps():
                 with step:
@@ -210,7 +202,7 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         self, request: ToolCallRequest, handler: ToolCall
     ) -> ToolMessage | Command[Any]:
         """Count what a tool spends on models."""
-        with self._charged(request.state):
+        with self._keeper.charged(request.state):
             try:
                 return handler(request)
             except core.BudgetExceeded as error:
@@ -222,7 +214,7 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """See `wrap_tool_call`."""
-        with self._charged(request.state):
+        with self._keeper.charged(request.state):
             try:
                 return await handler(request)
             except core.BudgetExceeded as error:
@@ -242,79 +234,6 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
         if self.message is None:
             return ending_text(error)
         return self.message if isinstance(self.message, str) else self.message(error)
-
-    def _tracker_in_use(self) -> tuple["CostTracker", Labels]:
-        """Return the tracker, and the labels of the handlers that record there."""
-        handlers = _handlers_of(_config().get("callbacks"))
-        ours = [handler for handler in handlers if isinstance(handler, CostCallbackHandler)]
-        tracker = self._tracker
-        if tracker is None:
-            from llmcost_plugins.tracker import default_tracker
-
-            tracker = ours[0].tracker if ours else default_tracker()
-        if any(handler.tracker is not tracker for handler in ours):
-            msg = (
-                "CostMiddleware and an attached CostCallbackHandler have different trackers, so "
-                "that limits would not see all calls; give both the same, or only one of them"
-            )
-            raise ConfigurationError(msg)
-        labels = Labels()
-        for handler in ours:
-            labels = labels.merged(handler.labels)
-        return tracker, labels
-
-    def _books(self, state: Mapping[str, Any]) -> Books:
-        tracker, defaults = self._tracker_in_use()
-        run_spent, thread_spent = state.get("llmcost_run", {}), state.get("llmcost_thread", {})
-        run_id = next(iter(run_spent), "")
-        thread_key = _thread_key(_config().get("configurable", {}), run_id)
-        return Books(
-            tracker=tracker,
-            defaults=defaults,
-            root=UUID(run_id) if run_id else uuid4(),
-            run=self._runs.find(thread_key, run_spent, tracker.ledger),
-            thread=self._threads.find(thread_key, thread_spent, tracker.ledger),
-            run_spent=run_spent,
-            thread_spent=thread_spent,
-        )
-
-    @contextmanager
-    def _charged(self, state: Mapping[str, Any]) -> Iterator[Books]:
-        """Charge every model call inside to the run and the thread, and see that it is recorded."""
-        books = self._books(state)
-        labels = self.labels.merged(current_labels())
-        with ExitStack() as stack:
-            node = getattr(_config().get("callbacks"), "parent_run_id", None)
-            if node is not None and run_roots.of(node) == node:
-                # Nobody has told of the outermost run; the steps of a run belong together.
-                run_roots.enter(node, books.root)
-                stack.callback(run_roots.leave, node)
-            stack.enter_context(attribute(tags=labels.tags, **labels.values))
-            stack.enter_context(entered(self._runs.block(books.run, books.run_spent)))
-            stack.enter_context(entered(self._threads.block(books.thread, books.thread_spent)))
-            stack.enter_context(attached(CostCallbackHandler(books.tracker)))
-            yield books
-
-
-def _config() -> Mapping[str, Any]:
-    return var_child_runnable_config.get() or {}
-
-
-def _handlers_of(callbacks: Any) -> list[BaseCallbackHandler]:
-    """Return the handlers of a config's callbacks."""
-    if isinstance(callbacks, BaseCallbackManager):
-        return list(callbacks.handlers)
-    return list(callbacks or [])
-
-
-def _thread_key(configurable: Mapping[str, Any], run_id: str) -> str:
-    """Name the thread of this agent; an agent inside another has threads of its own."""
-    thread = configurable.get("thread_id")
-    if thread is None:
-        return run_id
-    # Of each part of the path only the node: what follows is another in each step.
-    path = str(configurable.get("checkpoint_ns", "")).split("|")[:-1]
-    return "|".join([str(thread), *(part.partition(":")[0] for part in path)])
 
 
 def _response_of(turn: Turn) -> ExtendedModelResponse[Any]:

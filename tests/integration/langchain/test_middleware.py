@@ -20,6 +20,7 @@ from llmcost_langchain import BudgetExceeded, CostCallbackHandler, CostMiddlewar
 from llmcost_plugins import ConfigurationError, attribute
 from llmcost_plugins.errors import BudgetExceeded as CoreBudgetExceeded
 from llmcost_plugins.testing import Behavior, SimulatedProvider
+from llmcost_plugins.tracker import set_default_tracker
 from tests.integration.langchain.agents import (
     Insisting,
     an_agent,
@@ -71,6 +72,23 @@ def test_a_handler_of_the_user_is_no_second_entry_and_lends_its_tracker_and_labe
     assert recorded_nano(tracker) == provider.billed_nano
     labels = entries(tracker)[0].call.labels.values
     assert labels == {"user": "u1", "feature": "agent", "team": "alpha"}
+
+
+def test_the_handler_that_the_environment_attaches_is_no_second_entry(
+    make_model: MakeModel,
+    make_tracker: MakeTracker,
+    provider: SimulatedProvider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker = make_tracker()
+    former = set_default_tracker(tracker)
+    monkeypatch.setenv("LLMCOST_ENABLED", "true")
+    try:
+        an_agent(make_model(), CostMiddleware(run_limit="0.1"), tools=[weather]).invoke(question())
+    finally:
+        set_default_tracker(former)
+    assert statuses(tracker) == ["ok", "ok"]
+    assert recorded_nano(tracker) == provider.billed_nano
 
 
 def test_a_handler_with_another_tracker_is_refused_before_anything_is_sent(
