@@ -137,6 +137,8 @@ class Turn:
         return ExtendedModelResponse(response, Command(update=self._books.state()))
 
     def _ended(self, error: BudgetExceeded, text: str) -> Response:
+        # An agent with tools ends at a message that calls none, also where it waits for structured
+        # output; and `wrap_tool_call` makes every agent one with tools.
         reasons = [(name, str(reason)) for name, reason in self._attempts.failed]
         note = {"refused": facts_of(error), "passed_over": reasons, **self._books.note()}
         message = AIMessage(text, response_metadata={METADATA_KEY: note})

@@ -15,7 +15,6 @@ try:
         ModelResponse,
         ResponseT,
         ToolCallRequest,
-        hook_config,
     )
 except ImportError as error:
     from llmcost_plugins.errors import MissingExtra
@@ -30,7 +29,6 @@ from langgraph.types import Command
 
 from llmcost_langchain._agent_state import CostState
 from llmcost_langchain._books import Bookkeeper, Books
-from llmcost_langchain._calls import METADATA_KEY
 from llmcost_langchain._endings import ending_text, usd_limit
 from llmcost_langchain._holding import AsyncHolding, Holding, Request
 from llmcost_langchain._turn import Turn
@@ -138,23 +136,6 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
     ) -> dict[str, Any]:
         """See `before_agent`."""
         return self.before_agent(state, runtime)
-
-    @hook_config(can_jump_to=["end"])
-    def after_model(
-        self,
-        state: AgentState[Any],
-        runtime: Runtime[ContextT],  # noqa: ARG002 - LangChain's signature
-    ) -> dict[str, Any] | None:
-        """End the run after the message that says so, whatever else the agent waits for."""
-        note = state["messages"][-1].response_metadata.get(METADATA_KEY)
-        return {"jump_to": "end"} if isinstance(note, dict) and "refused" in note else None
-
-    @hook_config(can_jump_to=["end"])
-    async def aafter_model(
-        self, state: AgentState[Any], runtime: Runtime[ContextT]
-    ) -> dict[str, Any] | None:
-        """See `after_model`."""
-        return self.after_model(state, runtime)
 
     def after_agent(
         self,

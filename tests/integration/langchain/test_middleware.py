@@ -111,6 +111,7 @@ def test_a_router_as_the_agents_model_is_counted_once(
     assert statuses(tracker) == ["ok", "ok"]
     assert recorded_nano(tracker) == provider.billed_nano
     assert Decimal(note(result)["run_usd"]) == provider.billed_usd
+    assert note(result)["model"] == "gpt-4o"
     assert held_nano(tracker) == 0
 
 
@@ -183,11 +184,17 @@ async def test_a_loop_of_tools_is_ended_by_the_run_limit_with_a_message_for_peop
     assert only(list(tracker.tripped)).scope == "run_limit"
 
 
+@pytest.mark.parametrize("tools", [[], [weather]])
+@pytest.mark.parametrize("response_format", [City, ToolStrategy(City)])
 def test_a_run_is_ended_even_where_the_agent_waits_for_a_structured_answer(
-    make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
+    make_model: MakeModel,
+    make_tracker: MakeTracker,
+    provider: SimulatedProvider,
+    tools: Any,
+    response_format: Any,
 ) -> None:
     cost = CostMiddleware(run_limit=0, message="no money", tracker=make_tracker())
-    agent = an_agent(make_model(), cost, ModelRetryMiddleware(), response_format=ToolStrategy(City))
+    agent = an_agent(make_model(), cost, tools=tools, response_format=response_format)
     result = agent.invoke(question())
     assert last(result).content == "no money"
     assert result.get("structured_response") is None

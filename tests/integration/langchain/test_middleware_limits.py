@@ -100,11 +100,11 @@ def test_threads_and_runs_do_not_share_their_limits(
 def test_a_thread_goes_on_after_a_restart_with_what_its_checkpoint_says(
     make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider, ledger: str
 ) -> None:
-    provider.behave("gpt-4o", ANSWER)
+    provider.behave("gpt-4o", Behavior(prompt_tokens=5, completion_tokens=200, content="ok"))
     saver = InMemorySaver()
 
     def started(tracker: CostTracker) -> Any:
-        cost = CostMiddleware(thread_limit="0.0105", tracker=tracker)
+        cost = CostMiddleware(thread_limit="0.0055", tracker=tracker)
         return an_agent(make_model(), cost, checkpointer=saver)
 
     first = make_tracker()
@@ -116,9 +116,31 @@ def test_a_thread_goes_on_after_a_restart_with_what_its_checkpoint_says(
     assert ended(third)
     assert note(third)["refused"]["scope"] == "thread_limit"
     assert "raise thread_limit" in str(last(third).content)
-    assert thread_nano(agent, on_thread()) == provider.billed_nano == 10_000_000
+    assert thread_nano(agent, on_thread()) == provider.billed_nano == 2 * 2_012_500
     assert Decimal(note(third)["thread_usd"]) == provider.billed_usd
     again.close()
+
+
+def test_what_a_crash_has_kept_from_the_checkpoint_is_known_from_the_ledger(
+    make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
+) -> None:
+    saver = InMemorySaver()
+
+    @tool
+    def broken(problem: str) -> str:
+        """Spend, and fail."""
+        an_agent(make_model()).invoke(question(f"hello {problem}"))
+        raise OSError(problem)
+
+    def started() -> Any:
+        cost = CostMiddleware(thread_limit="1", tracker=make_tracker())
+        return an_agent(make_model(), cost, tools=[broken], checkpointer=saver)
+
+    with pytest.raises(OSError, match="text"):
+        started().invoke(question("a broken thing"), on_thread())
+    assert thread_nano(started(), on_thread()) < provider.billed_nano
+    started().invoke(question("hello"), on_thread())
+    assert thread_nano(started(), on_thread()) == provider.billed_nano
 
 
 def test_without_limits_a_thread_is_counted_over_restarts_all_the_same(
