@@ -1,6 +1,7 @@
 """Cost control for LangChain: a callback handler, a router that falls back, and a disk cache.
 
-Embeddings and rerankers, which have no callbacks, are tracked by wrappers.
+`CostMiddleware` limits agents; embeddings and rerankers, which have no callbacks, are tracked by
+wrappers.
 
 Importing this registers one inert configure hook: with ``LLMCOST_ENABLED=true`` in the environment,
 or after `install`, LangChain itself attaches a `CostCallbackHandler` to every run.
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from llmcost_langchain.embeddings import TrackedEmbeddings
     from llmcost_langchain.errors import BudgetExceeded
     from llmcost_langchain.fallbacks import fallback_chain
+    from llmcost_langchain.middleware import CostMiddleware
     from llmcost_langchain.router import FallbackRouter
 
 __all__ = [
     "BudgetExceeded",
     "CompletionCache",
     "CostCallbackHandler",
+    "CostMiddleware",
     "FallbackRouter",
     "TrackedDocumentCompressor",
     "TrackedEmbeddings",
@@ -43,6 +46,7 @@ __all__ = [
 _HOME = {
     "BudgetExceeded": "errors",
     "CompletionCache": "cache",
+    "CostMiddleware": "middleware",
     "FallbackRouter": "router",
     "TrackedDocumentCompressor": "compressors",
     "TrackedEmbeddings": "embeddings",

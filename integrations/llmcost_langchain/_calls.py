@@ -51,11 +51,12 @@ SHORTEST_CAP: Final = 256
 """An answer is never capped below this many tokens to fit a budget."""
 _FOR_TRACING: Final = frozenset({"ls_structured_output_format", "structured_output_format"})
 """Keyword arguments that LangChain tells its tracers and no provider."""
-_CAP_NAMES: Final = {
+CAP_NAMES: Final = {
     "google_genai": "max_output_tokens",
     "google_vertexai": "max_output_tokens",
     "ollama": "num_predict",
 }
+"""What the parameter that caps an answer is called, by provider; ``max_tokens`` by most."""
 
 ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 ChainRun = CallbackManagerForChainRun | AsyncCallbackManagerForChainRun
@@ -161,7 +162,7 @@ def plan_call(
         check_suitable(model, name.model, size, prices)
     cap_name = ""
     if size.output_cap is None:
-        cap_name = _CAP_NAMES.get(name.provider or "", "max_tokens")
+        cap_name = CAP_NAMES.get(name.provider or "", "max_tokens")
         own[cap_name] = cap = route.tracker.output_cap(prices, size)
         size = replace(size, output_cap=cap)
     preferred = name_of(models[attempt.preferred]) if attempt.index != attempt.preferred else None

@@ -1,7 +1,9 @@
 """Recording every call of the process without touching its code."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from langchain_core.tracers.context import register_configure_hook
@@ -20,6 +22,7 @@ class Attachment:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._here: ContextVar[CostCallbackHandler | None] = ContextVar("llmcost", default=None)
         self._installed: CostCallbackHandler | None = None
         self._tracker: CostTracker | None = None
         self._by_environment: CostCallbackHandler | None = None
@@ -30,14 +33,24 @@ class Attachment:
         Raises:
             ConfigurationError: ``LLMCOST_ENABLED`` is neither on nor off.
         """
-        if self._installed is not None:
-            return self._installed
+        attached = self._here.get() or self._installed
+        if attached is not None:
+            return attached
         if not is_enabled():
             return None
         with self._lock:
             if self._by_environment is None:
                 self._by_environment = CostCallbackHandler()
             return self._by_environment
+
+    @contextmanager
+    def within(self, handler: CostCallbackHandler) -> Iterator[None]:
+        """Attach a handler to what runs inside, unless that has one of ours."""
+        token = self._here.set(handler)
+        try:
+            yield
+        finally:
+            self._here.reset(token)
 
     def install(self, tracker: "CostTracker | None", labels: Labels) -> CostCallbackHandler:
         """Attach a handler from now on, if none is; return the one that is.

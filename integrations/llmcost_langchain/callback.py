@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
+    from llmcost_plugins.calls import CallSpec
     from llmcost_plugins.ledger import Outcome
     from llmcost_plugins.pricing import CallSize
     from llmcost_plugins.pricing.sizes import PromptSizer
@@ -203,9 +204,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         metadata: dict[str, Any],
         kwargs: Mapping[str, Any],
     ) -> None:
-        from llmcost_langchain._messages import model_of, own_tags
         from llmcost_langchain.errors import join, start
-        from llmcost_plugins.calls import CallSpec
 
         tracker, batch = self.tracker, self._live.batch(parent, kwargs.get("batch_size"))
         opened = tracker.find(str(run_id))
@@ -213,23 +212,37 @@ class CostCallbackHandler(BaseCallbackHandler):
             if opened is not None:
                 join(tracker, opened, self.labels)
             else:
-                name = model_of(metadata, kwargs.get("invocation_params") or {}, _kind(serialized))
-                spec = CallSpec(
-                    id=str(run_id),
-                    model=name.model,
-                    provider=name.provider,
-                    size=measure(tracker.sizer(name.model)),
-                    labels=take_labels(
-                        tracker.label_keys, metadata, own_tags(kwargs.get("tags") or ())
-                    ),
-                    defaults=self.labels,
-                    run=str(run_roots.root_of(run_id, parent)),
-                )
+                spec = self._spec(run_id, parent, serialized, measure, metadata, kwargs)
                 opened = start(tracker, spec)
         except BaseException:
             self._live.refuse(batch)
             raise
         self._live.add(run_id, opened, parent, batch)
+
+    def _spec(  # noqa: PLR0913, PLR0917 - see _start
+        self,
+        run_id: UUID,
+        parent: UUID | None,
+        serialized: Mapping[str, Any] | None,
+        measure: Callable[["PromptSizer"], "CallSize"],
+        metadata: dict[str, Any],
+        kwargs: Mapping[str, Any],
+    ) -> "CallSpec":
+        from llmcost_langchain._messages import model_of, own_tags
+        from llmcost_plugins.calls import CallSpec
+
+        tracker = self.tracker
+        name = model_of(metadata, kwargs.get("invocation_params") or {}, _kind(serialized))
+        tags = own_tags(kwargs.get("tags") or ())
+        return CallSpec(
+            id=str(run_id),
+            model=name.model,
+            provider=name.provider,
+            size=measure(tracker.sizer(name.model)),
+            labels=take_labels(tracker.label_keys, metadata, tags),
+            defaults=self.labels,
+            run=str(run_roots.root_of(run_id, parent)),
+        )
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Count what is streamed, and hold more before it outgrows its hold.

@@ -4,10 +4,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
+from langchain.agents import create_agent
+from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 
-from llmcost_langchain import CompletionCache, CostCallbackHandler, FallbackRouter
+from llmcost_langchain import CompletionCache, CostCallbackHandler, CostMiddleware, FallbackRouter
 from llmcost_plugins import Budget, BudgetStatus, CostTracker, attribute
 from llmcost_plugins.labels import Labels
 
@@ -29,4 +31,7 @@ def test_the_public_names_have_the_types_that_the_docs_say(tmp_path: Path) -> No
         assert_type(chunk, AIMessageChunk)
 
     assert_type(CompletionCache(), CompletionCache)
+    cost: CostMiddleware[None, object] = CostMiddleware(run_limit="0.50", tracker=tracker)
+    assert_type(cost.thread_cost({}), Decimal)
+    create_agent(FakeListChatModel(responses=["hi"]), middleware=[cost, ModelRetryMiddleware()])
     tracker.close()

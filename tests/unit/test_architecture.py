@@ -100,6 +100,12 @@ def test_an_import_leaves_what_is_heavy_for_first_use(
     assert heavy not in modules
 
 
+def test_the_langchain_adapter_is_imported_without_its_agents(own_home: Path) -> None:
+    modules = import_in_a_new_process("llmcost_langchain", own_home)["modules"]
+    assert isinstance(modules, list)
+    assert {"langchain", "langgraph"}.isdisjoint(modules)
+
+
 def test_the_core_is_imported_without_any_framework(own_home: Path) -> None:
     modules = import_in_a_new_process("llmcost_plugins", own_home)["modules"]
     assert isinstance(modules, list)
