@@ -1,11 +1,12 @@
 """The protocols that the simulated provider speaks, one module for each endpoint."""
 
+from llmcost_plugins.testing.dialects.anthropic_messages import AnthropicMessages
 from llmcost_plugins.testing.dialects.base import Answer, ApiError, Call, Dialect, Event
 from llmcost_plugins.testing.dialects.openai_chat import OpenAIChat
 from llmcost_plugins.testing.dialects.openai_embeddings import OpenAIEmbeddings
 from llmcost_plugins.testing.dialects.routes import Route, Routes
 
-ROUTES = Routes((OpenAIChat(), OpenAIEmbeddings()))
+ROUTES = Routes((OpenAIChat(), OpenAIEmbeddings(), AnthropicMessages()))
 """The dialects by their path."""
 
 __all__ = ["ROUTES", "Answer", "ApiError", "Call", "Dialect", "Event", "Route"]

@@ -93,3 +93,8 @@ class Dialect(Protocol):
 def encode_json(value: object) -> bytes:
     """Encode compactly; ASCII only, because that can carry any string a client may send."""
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def named_event(data: JsonObject, *, content: bool = False) -> Event:
+    """Return a server-sent event that carries its type as its name too."""
+    return Event(b"event: %s\ndata: %s\n\n" % (data["type"].encode(), encode_json(data)), content)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from llmcost_plugins.testing.behavior import Behavior
 from llmcost_plugins.testing.billing import TokenCounts
+from llmcost_plugins.testing.dialects.saying import arguments_for, json_object_for, mentions
 from llmcost_plugins.testing.schema_instance import instance_of
 from llmcost_plugins.testing.tokens import split_answer
 
@@ -82,6 +83,14 @@ class ToolCall(NamedTuple):
     arguments: str
     """JSON, unless the answer was cut by the cap."""
 
+    def parsed(self) -> Mapping[str, Any]:
+        """Return the arguments, none of them if the JSON was cut."""
+        try:
+            arguments: Mapping[str, Any] = json.loads(self.arguments)
+        except ValueError:
+            return {}
+        return arguments
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -148,7 +157,7 @@ def _pieces(ask: Ask, behavior: Behavior) -> tuple[list[Piece], End, str | None]
     if behavior.content is not None:
         return _until_stop(behavior.content, ask)
     if tools := _called_tools(ask):
-        calls = [_call(tool, number) for number, tool in enumerate(tools)]
+        calls = [_call(tool, number, ask.said) for number, tool in enumerate(tools)]
         return [piece for call in calls for piece in call], End.TOOLS, None
     if (structured := _structured(ask)) is not None:
         return _text(structured), End.DONE, None
@@ -161,21 +170,23 @@ def _pieces(ask: Ask, behavior: Behavior) -> tuple[list[Piece], End, str | None]
 
 
 def _called_tools(ask: Ask) -> list[Tool]:
-    """Return the tools that the answer calls: with `AUTO` those that the user mentions by name."""
+    """Return the tools that the answer calls: with `AUTO` those that the user mentions."""
     if ask.forced is not None:
         return [tool for tool in ask.tools if tool.name == ask.forced]
     if ask.calling is Calling.NONE:
         return []
     said = ask.said if ask.is_users_turn else ""
-    mentioned = [tool for tool in ask.tools if tool.name in said]
+    mentioned = [tool for tool in ask.tools if mentions(said, tool.name)]
     if not mentioned and ask.calling is Calling.REQUIRED:
         mentioned = list(ask.tools[:1])
     return mentioned if ask.parallel else mentioned[:1]
 
 
-def _call(tool: Tool, number: int) -> list[Piece]:
-    arguments = json.dumps(instance_of(tool.parameters or _ANY_OBJECT), ensure_ascii=False)
-    pieces = [Piece(text, number) for text in split_answer(arguments)]
+def _call(tool: Tool, number: int, said: str) -> list[Piece]:
+    arguments = arguments_for(tool.parameters or _ANY_OBJECT, said)
+    pieces = [
+        Piece(text, number) for text in split_answer(json.dumps(arguments, ensure_ascii=False))
+    ]
     return [Piece("", number, tool.name), *pieces]
 
 
@@ -183,7 +194,7 @@ def _structured(ask: Ask) -> str | None:
     if ask.schema is not None:
         return json.dumps(instance_of(ask.schema or _ANY_OBJECT), ensure_ascii=False)
     if ask.json_object:
-        return json.dumps({"answer": _echo(ask)}, ensure_ascii=False)
+        return json_object_for(ask.said, _echo(ask))
     return None
 
 
