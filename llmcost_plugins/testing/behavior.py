@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-SPECIAL = frozenset({"cache_write_1h_tokens", "tool_prompt_tokens", "web_searches"})
+SPECIAL = frozenset(
+    {"cache_write_1h_tokens", "cache_write_tokens", "tool_prompt_tokens", "web_searches"}
+)
 """The fields of `Behavior` that not every dialect can report."""
 
 _ERROR_STATUSES = range(400, 600)

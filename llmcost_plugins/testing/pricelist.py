@@ -91,7 +91,7 @@ def _model(
     )
 
 
-def _claude(prices: str, snapshot: str) -> ModelPrice:
+def _claude(prices: str, snapshot: str | None = None) -> ModelPrice:
     """Read the prices of input, of reading the cache, of writing it 5m and 1h, and of output."""
     prompt, cached, write_5m, write_1h, completion = prices.split()
     return ModelPrice(
@@ -150,7 +150,9 @@ PUBLISHED: Mapping[str, ModelPrice] = MappingProxyType(
         "text-embedding-3-small": ModelPrice(input="0.02"),
         "text-embedding-3-large": ModelPrice(input="0.13"),
         "claude-opus-4-5": _claude("5 0.50 6.25 10 25", "claude-opus-4-5-20251101"),
+        "claude-opus-4-8": _claude("5 0.50 6.25 10 25"),
         "claude-sonnet-4-5": _claude("3 0.30 3.75 6 15", "claude-sonnet-4-5-20250929"),
+        "claude-sonnet-4-6": _claude("3 0.30 3.75 6 15"),
         "claude-haiku-4-5": _claude("1 0.10 1.25 2 5", "claude-haiku-4-5-20251001"),
         "gemini-2.5-flash": _gemini(
             "0.30 0.03 2.50", flex="0.15 0.03 1.25", priority="0.54 0.054 4.50"

@@ -40,7 +40,7 @@ class AnthropicMessages:
     """
 
     path = "/v1/messages"
-    behaviors = frozenset({"cache_write_1h_tokens", "web_searches"})
+    behaviors = frozenset({"cache_write_1h_tokens", "cache_write_tokens", "web_searches"})
 
     def is_stream(self, body: Mapping[str, Any]) -> bool:
         """Tell whether the body asks for a stream."""

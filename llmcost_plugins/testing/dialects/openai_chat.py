@@ -32,6 +32,7 @@ class OpenAIChat(OpenAIEndpoint):
     """Chat completions, plain and streamed; both forms of an answer say and bill the same."""
 
     path = "/v1/chat/completions"
+    behaviors = frozenset({"cache_write_tokens"})
 
     def validate(self, body: Mapping[str, Any]) -> None:
         """Check messages, limits, tools and the response format."""

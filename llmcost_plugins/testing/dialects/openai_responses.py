@@ -38,7 +38,7 @@ class OpenAIResponses(OpenAIEndpoint):
     """
 
     path = "/v1/responses"
-    behaviors = frozenset({"web_searches"})
+    behaviors = frozenset({"cache_write_tokens", "web_searches"})
 
     def validate(self, body: Mapping[str, Any]) -> None:
         """Check the input, limits, tools and the format of the text."""
