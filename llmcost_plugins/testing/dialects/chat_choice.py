@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from llmcost_plugins.testing.dialects.asks import Ask, Calling, Tool
 from llmcost_plugins.testing.dialects.base import JsonObject
 from llmcost_plugins.testing.dialects.chat_prompt import message_text
-from llmcost_plugins.testing.dialects.replies import Ask, Calling, End, Piece, Reply, Tool
+from llmcost_plugins.testing.dialects.replies import End, Piece, Reply
 
 _CALLING = {"none": Calling.NONE, "required": Calling.REQUIRED}
 _REASONS = {End.LENGTH: "length", End.TOOLS: "tool_calls"}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from llmcost_plugins.testing.dialects.asks import Ask, Calling, Tool
 from llmcost_plugins.testing.dialects.base import ApiError, encode_json
 from llmcost_plugins.testing.dialects.counting import count_messages
-from llmcost_plugins.testing.dialects.replies import Ask, Calling, Tool
 
 _MOST_CANDIDATES = 8
 _MOST_STOPS = 5

@@ -1,4 +1,4 @@
-"""What a request asks for and what is answered, in no provider's words."""
+"""What is answered, in no provider's words."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from llmcost_plugins.testing.behavior import Behavior
 from llmcost_plugins.testing.billing import TokenCounts
+from llmcost_plugins.testing.dialects.asks import Ask, Calling, Tool
 from llmcost_plugins.testing.dialects.saying import arguments_for, json_object_for, mentions
 from llmcost_plugins.testing.schema_instance import instance_of
 from llmcost_plugins.testing.tokens import split_answer
@@ -15,45 +16,6 @@ from llmcost_plugins.testing.tokens import split_answer
 _ECHOED_CHARACTERS = 200
 _FILLER = " and"
 _ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
-
-
-class Tool(NamedTuple):
-    """A function of the client's that an answer can call."""
-
-    name: str
-    parameters: Mapping[str, Any] | None
-    """The JSON schema of its arguments."""
-
-
-class Calling(Enum):
-    """Whether an answer calls tools."""
-
-    AUTO = "the tools that the user has named"
-    NONE = "none"
-    REQUIRED = "at least one"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What a request asks for."""
-
-    said: str = ""
-    """The text of the last message that is the user's."""
-    is_users_turn: bool = True
-    """Whether that is the last message of all; otherwise it was answered with tools already."""
-    tools: Sequence[Tool] = ()
-    calling: Calling = Calling.AUTO
-    forced: str | None = None
-    """The tool that has to be called, whatever `calling` is."""
-    parallel: bool = True
-    """Whether one answer may call several tools."""
-    schema: Mapping[str, Any] | None = None
-    """The answer is JSON that follows this schema."""
-    json_object: bool = False
-    """The answer is some JSON object."""
-    stops: Sequence[str] = ()
-    cap: int | None = None
-    """The most tokens that the answer may have, reasoning included."""
 
 
 class Piece(NamedTuple):

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from llmcost_plugins.testing.dialects.asks import Ask, Calling, Tool
 from llmcost_plugins.testing.dialects.base import ApiError
 from llmcost_plugins.testing.dialects.counting import count_messages
 from llmcost_plugins.testing.dialects.openai_common import bad_value, positive_int, require
-from llmcost_plugins.testing.dialects.replies import Ask, Calling, Tool
 
 _LEAST_CAP = 16
 _CALLING = {"none": Calling.NONE, "required": Calling.REQUIRED}
