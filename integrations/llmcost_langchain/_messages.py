@@ -4,6 +4,7 @@ What each provider package reports, and where, is measured for langchain-core 1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from llmcost_plugins import reported
 from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.pricing.sizes import PromptSizer, json_bound, text_bound
-from llmcost_plugins.usage import Usage
+from llmcost_plugins.usage import Trust, Usage
 
 CACHE_MARK: Final = "llmcost_cache"
 """Key in `response_metadata` that says an answer came from our cache."""
@@ -138,8 +139,24 @@ def _read_answer(message: AIMessage, output: Mapping[str, Any]) -> Usage | None:
     if "input_tokens" not in said:
         # A cache hit of a model without usage is {"total_cost": 0}.
         return None
-    summary = _as_openai_reports(said, facts, _searches(message))
-    return reported.read_usage({**facts, **summary}, provider=hint)
+    searches = _searches(message)
+    summary = _as_openai_reports(said, facts, searches)
+    usage = reported.read_usage({**facts, **summary}, provider=hint)
+    doubt = _doubt(said, hint, searches)
+    if doubt and usage is not None and usage.trust is Trust.PROVIDER:
+        return replace(usage, trust=Trust.ESTIMATED, note=doubt)
+    return usage
+
+
+def _doubt(said: Mapping[str, Any], hint: str | None, searches: Mapping[str, int]) -> str:
+    """Say what the summary of a package hides, if that changes the cost; empty for nothing."""
+    into = _mapping(said.get("input_token_details"))
+    if hint == "anthropic" and (written := into.get("cache_creation")):
+        # Of a stream: its last event has the total alone, the first is not passed on.
+        return f"for how long {written} tokens are cached was not reported, read as 5 minutes"
+    if hint == "google_genai" and searches.get("web_search"):
+        return "the prompt may have results of searches in it, which are free"
+    return ""
 
 
 def failed_body(result: LLMResult | None) -> Mapping[str, Any] | None:

@@ -177,6 +177,8 @@ class Report:
 
 def _tier(usage: Fields, whole: Fields) -> str | None:
     said = word(usage.get("service_tier")) or word(whole.get("service_tier"))
+    if not said:
+        said = word(usage.get("serviceTier"))  # Gemini
     if not said and (tier := whole.get("serviceTier")) is not None:
         said = word(tier) or word(fields_of(tier).get("type"))
     return None if said in STANDARD else said

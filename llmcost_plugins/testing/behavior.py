@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+SPECIAL = frozenset(
+    {"cache_write_1h_tokens", "cache_write_tokens", "tool_prompt_tokens", "web_searches"}
+)
+"""The fields of `Behavior` that not every dialect can report."""
+
 _ERROR_STATUSES = range(400, 600)
 
 
@@ -33,7 +38,15 @@ class Behavior:
     cached_tokens: int = 0
     """Prompt tokens read from the provider's cache."""
     cache_write_tokens: int | None = None
-    """Prompt tokens written to the provider's cache, billed as input; unreported by default."""
+    """Prompt tokens written to the provider's cache for its usual time (Anthropic: five minutes),
+    billed as input unless the price list says otherwise; unreported by OpenAI by default."""
+    cache_write_1h_tokens: int = 0
+    """Prompt tokens written to the provider's cache for an hour."""
+    tool_prompt_tokens: int = 0
+    """Tokens of what the provider's own tools gave back, not part of `prompt_tokens`. Billed as
+    input, unless there are `web_searches`: their results are free."""
+    web_searches: int = 0
+    """Searches that the provider made, for a fee. The model needs a price for them."""
     completion_tokens: int | None = None
     """Tokens of the answer, `reasoning_tokens` included; counted from the text by default."""
     reasoning_tokens: int = 0
@@ -72,13 +85,24 @@ class Behavior:
 
     def check_prompt(self, prompt_tokens: int) -> None:
         """Raise ValueError if the cached and written tokens do not fit into the prompt."""
-        part = self.cached_tokens + (self.cache_write_tokens or 0)
+        written = (self.cache_write_tokens or 0) + self.cache_write_1h_tokens
+        part = self.cached_tokens + written
         if part > prompt_tokens:
             msg = (
-                f"cached_tokens + cache_write_tokens = {part} exceed the prompt's"
-                f" {prompt_tokens} tokens; set prompt_tokens too"
+                f"cached_tokens + cache_write_tokens + cache_write_1h_tokens = {part} exceed the"
+                f" prompt's {prompt_tokens} tokens; set prompt_tokens too"
             )
             raise ValueError(msg)
+
+    def check_only(self, special: frozenset[str], *, at: str) -> None:
+        """Raise ValueError if a field is set that only some dialects can report.
+
+        `special` are those that the dialect at the path `at` can.
+        """
+        for name in sorted(SPECIAL - special):
+            if getattr(self, name):
+                msg = f"{at} has no way to report the behavior {name!r}"
+                raise ValueError(msg)
 
     @classmethod
     def parse(cls, text: str) -> "Behavior":
@@ -120,6 +144,9 @@ _COUNTS = (
     "prompt_tokens",
     "cached_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "tool_prompt_tokens",
+    "web_searches",
     "completion_tokens",
     "reasoning_tokens",
 )

@@ -11,17 +11,24 @@ Outcome = Literal["complete", "cut", "disconnected", "error"]
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens of one request. `prompt` includes `cached`; `completion` includes `reasoning`."""
+    """What one request has used, in tokens unless said otherwise.
+
+    `prompt` includes `cached`, which was read from the cache, and what was written to it for five
+    minutes and for an hour; `completion` includes `reasoning`. `searches` are counted in searches.
+    """
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
     reasoning: int = 0
+    written_5m: int = 0
+    written_1h: int = 0
+    searches: int = 0
 
     def after(self, produced: int) -> "TokenCounts":
         """Return what had been used when `produced` visible tokens had left the provider.
 
-        Reasoning comes before the first of them, so all of it counts.
+        Reasoning and searches come before the first of them, so all of them count.
         """
         return replace(self, completion=min(self.reasoning + produced, self.completion))
 
@@ -46,6 +53,13 @@ class BilledRequest:
     completion_tokens: int = 0
     reasoning_tokens: int = 0
     """Part of `completion_tokens`."""
+    cache_write_5m_tokens: int = 0
+    """Part of `prompt_tokens`: written to the cache for the provider's usual time."""
+    cache_write_1h_tokens: int = 0
+    """Part of `prompt_tokens`: written to the cache for an hour."""
+    web_searches: int = 0
+    service_tier: str | None = None
+    """The tier that was billed; the standard price where the price list has none for it."""
     cost_nano: int = 0
     """The cost in 1e-9 USD, rounded half-even."""
     body: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -10,14 +10,14 @@ from typing import Any
 
 from llmcost_plugins.testing.behavior import Behavior, split_model
 from llmcost_plugins.testing.billing import BilledRequest, Outcome, TokenCounts
-from llmcost_plugins.testing.dialects import DIALECTS, Answer, ApiError, Call, Dialect
+from llmcost_plugins.testing.dialects import ROUTES, Answer, ApiError, Call, Route
 from llmcost_plugins.testing.dialects.base import JsonObject
 from llmcost_plugins.testing.dialects.openai_common import OpenAIEndpoint
 from llmcost_plugins.testing.pricelist import ModelPrice, PriceList
 from llmcost_plugins.testing.scripts import Scripts
 
 BEHAVIOR_HEADER = "x-simulate"
-_SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie"})
+_SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"})
 _FREE = ModelPrice(input="0")
 _OPENAI = OpenAIEndpoint()
 
@@ -32,16 +32,13 @@ class Exchange:
     body: Mapping[str, Any] = field(default_factory=dict)
     model: str = ""
     served_model: str = ""
+    streamed: bool = False
+    """Whether the client asked for a stream."""
     price: ModelPrice = _FREE
     behavior: Behavior = field(default_factory=Behavior)
     status: int = 200
     answer: Answer = field(default_factory=lambda: Answer(TokenCounts()))
     """With an error, its JSON body and no tokens."""
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the client asked for a stream."""
-        return self.body.get("stream") is True
 
     def bill(self, outcome: Outcome, usage: TokenCounts) -> BilledRequest:
         """Return the line of the invoice for this much usage."""
@@ -57,9 +54,11 @@ class Exchange:
             cached_tokens=usage.cached,
             completion_tokens=usage.completion,
             reasoning_tokens=usage.reasoning,
-            cost_nano=self.price.cost_nano(
-                prompt=usage.prompt, cached=usage.cached, completion=usage.completion
-            ),
+            cache_write_5m_tokens=usage.written_5m,
+            cache_write_1h_tokens=usage.written_1h,
+            web_searches=usage.searches,
+            service_tier=self.answer.service_tier,
+            cost_nano=self.price.cost_nano(usage, self.answer.service_tier),
             body=self.body,
             headers=self.headers,
         )
@@ -94,8 +93,8 @@ class Desk:
 
     def decide(self, path: str, headers: Mapping[str, str], raw: bytes) -> Exchange | None:
         """Decide how a POST is answered; None for a path that is not served."""
-        dialect = DIALECTS.get(path)
-        if dialect is None:
+        route = ROUTES.find(path)
+        if route is None:
             return None
         with self._lock:
             self._count += 1
@@ -103,7 +102,7 @@ class Desk:
         kept = {name: text for name, text in headers.items() if name not in _SECRET_HEADERS}
         exchange = Exchange(id_, path, MappingProxyType(kept))
         try:
-            self._answer(exchange, dialect, headers, raw)
+            self._answer(exchange, route, headers, raw)
         except ApiError as given:
             error = given
         except ValueError as given:
@@ -113,15 +112,17 @@ class Desk:
         else:
             return exchange
         exchange.status = error.status
-        exchange.answer = Answer(TokenCounts(), dialect.error_body(error))
+        exchange.answer = Answer(TokenCounts(), route.dialect.error_body(error))
         return exchange
 
     def _answer(
-        self, exchange: Exchange, dialect: Dialect, headers: Mapping[str, str], raw: bytes
+        self, exchange: Exchange, route: Route, headers: Mapping[str, str], raw: bytes
     ) -> None:
+        dialect = route.dialect
         dialect.authorize(headers)
         exchange.body = body = _parse(raw)
-        model, suffix = split_model(_model(body))
+        exchange.streamed = dialect.is_stream(body)
+        model, suffix = split_model(route.model or _model(body))
         exchange.model = exchange.served_model = model
         header = headers.get(BEHAVIOR_HEADER)
         stated = suffix if header is None else Behavior.parse(header)
@@ -136,8 +137,12 @@ class Desk:
         exchange.price = self._prices.find(served) or price
         if behavior.status is not None:
             raise ApiError(behavior.status, f"Simulated error {behavior.status}.")
+        behavior.check_only(dialect.behaviors, at=exchange.path)
         created = int(self._clock().timestamp())
-        exchange.answer = dialect.answer(Call(exchange.id, created, served, body, behavior))
+        answer = dialect.answer(Call(exchange.id, created, served, body, behavior))
+        # What has no price is refused while it still can be.
+        exchange.price.cost_nano(answer.usage, answer.service_tier)
+        exchange.answer = answer
 
 
 def _parse(raw: bytes) -> JsonObject:

@@ -15,9 +15,11 @@ from llmcost_plugins.testing.server import ProviderServer
 
 
 class SimulatedProvider:
-    """An HTTP server on the loopback interface that speaks OpenAI's protocol.
+    """An HTTP server on the loopback interface that speaks the protocols of providers.
 
-    Give `base_url` and any API key to a client. Every answer is deterministic; everything billed
+    They are OpenAI's (chat completions, responses, embeddings), Anthropic's (messages) and Google's
+    (Gemini's generateContent). Give `base_url` to clients of OpenAI, `root_url` to the others, and
+    any API key. Every answer is deterministic; everything billed
     is in `requests` before the client has the end of its answer. How one request is answered is
     said, the first of these that is present, by its header `x-simulate: status=429;delay=0.1`, a
     suffix of its model name (`gpt-4o+status=429`), `behave`, or the defaults.
@@ -67,11 +69,22 @@ class SimulatedProvider:
 
     @property
     def base_url(self) -> str:
-        """The URL for clients, such as `http://127.0.0.1:40123/v1`; RuntimeError if not running."""
+        """The URL for clients of OpenAI, such as `http://127.0.0.1:40123/v1`.
+
+        Raises RuntimeError if not running.
+        """
+        return f"{self.root_url}/v1"
+
+    @property
+    def root_url(self) -> str:
+        """The URL for clients of Anthropic and Google, which add the version of the API themselves.
+
+        Raises RuntimeError if not running.
+        """
         if self._server is None:
             msg = "the simulated provider is not running; use it in a with statement"
             raise RuntimeError(msg)
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def requests(self) -> list[BilledRequest]:

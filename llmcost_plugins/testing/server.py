@@ -153,25 +153,27 @@ class _Handler(BaseHTTPRequestHandler):
             used = answer.usage if outcome == "complete" else answer.usage.after(sent)
             invoice.close(exchange.bill(outcome, used))
             if outcome == "complete":
-                self.wfile.write(_chunk(answer.ending) + _LAST_CHUNK)
+                ending = _chunk(answer.ending) if answer.ending else b""
+                self.wfile.write(ending + _LAST_CHUNK)
             else:
                 self.close_connection = True
 
     def _send_events(self, exchange: Exchange) -> tuple[Outcome, int]:
-        """Send the events of a stream; return how that ended and how many content events left."""
-        behavior, sent = exchange.behavior, 0
+        """Send the events of a stream; return how that ended and how many tokens left."""
+        behavior, sent, tokens = exchange.behavior, 0, 0
         try:
             self.wfile.write(_head(HTTPStatus.OK, _EVENT_STREAM, exchange.id))
             for event in exchange.answer.events:
                 if sent == behavior.cut_after and (event.content or sent):
-                    return "cut", sent
+                    return "cut", tokens
                 if event.content and self._client_left(behavior.chunk_delay):
-                    return "disconnected", sent
+                    return "disconnected", tokens
                 self.wfile.write(_chunk(event.data))
                 sent += event.content
+                tokens += event.content * event.tokens
         except OSError:
-            return "disconnected", sent
-        return "complete", sent
+            return "disconnected", tokens
+        return "complete", tokens
 
     def _client_left(self, seconds: float) -> bool:
         """Wait this long; return at once, and true, when the client or `stop` disconnects."""

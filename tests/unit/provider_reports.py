@@ -429,6 +429,10 @@ REPORTS: dict[str, tuple[dict[str, Any], Usage]] = {
         },
         Usage(input=10, output=5, service_tier="flex"),
     ),
+    "gemini, the tier in the report": (
+        {"usageMetadata": {"promptTokenCount": 10, "totalTokenCount": 10, "serviceTier": "flex"}},
+        Usage(input=10, service_tier="flex"),
+    ),
     "gemini, a live session": (
         {
             "usageMetadata": {

@@ -1,16 +1,25 @@
 """The protocols that the simulated provider speaks, one module for each endpoint."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
+from llmcost_plugins.testing.dialects.anthropic_messages import AnthropicMessages
 from llmcost_plugins.testing.dialects.base import Answer, ApiError, Call, Dialect, Event
 from llmcost_plugins.testing.dialects.cohere_rerank import CohereRerank
+from llmcost_plugins.testing.dialects.gemini import GeminiContent, GeminiStream
 from llmcost_plugins.testing.dialects.openai_chat import OpenAIChat
 from llmcost_plugins.testing.dialects.openai_embeddings import OpenAIEmbeddings
+from llmcost_plugins.testing.dialects.openai_responses import OpenAIResponses
+from llmcost_plugins.testing.dialects.routes import Route, Routes
 
-_ALL: tuple[Dialect, ...] = (OpenAIChat(), OpenAIEmbeddings(), CohereRerank())
-
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.path: dialect for dialect in _ALL})
+ROUTES = Routes(
+    (
+        OpenAIChat(),
+        OpenAIResponses(),
+        OpenAIEmbeddings(),
+        AnthropicMessages(),
+        GeminiContent(),
+        GeminiStream(),
+        CohereRerank(),
+    )
+)
 """The dialects by their path."""
 
-__all__ = ["DIALECTS", "Answer", "ApiError", "Call", "Dialect", "Event"]
+__all__ = ["ROUTES", "Answer", "ApiError", "Call", "Dialect", "Event", "Route"]

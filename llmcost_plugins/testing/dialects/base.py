@@ -38,10 +38,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A piece of a stream, as sent; a content event is worth one token."""
+    """A piece of a stream, as sent; a content event is worth this many tokens."""
 
     data: bytes
     content: bool = False
+    tokens: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Answer:
     body: JsonObject | None = None
     events: Iterable[Event] = ()
     ending: bytes = b""
+    service_tier: str | None = None
+    """The tier that was used, for the invoice."""
 
 
 class Dialect(Protocol):
@@ -62,7 +65,17 @@ class Dialect(Protocol):
 
     @property
     def path(self) -> str:
-        """The path that POST requests come to, such as `/v1/chat/completions`."""
+        """The path that POST requests come to, such as `/v1/chat/completions`.
+
+        `{model}` in it stands for the name of the model, which then is not in the body.
+        """
+
+    @property
+    def behaviors(self) -> frozenset[str]:
+        """The fields of `Behavior`, of those not all dialects have, that this one can report."""
+
+    def is_stream(self, body: Mapping[str, Any]) -> bool:
+        """Tell whether the request asks for a stream."""
 
     def authorize(self, headers: Mapping[str, str]) -> None:
         """Raise ApiError unless the headers, in lower case, carry some API key."""
@@ -80,3 +93,8 @@ class Dialect(Protocol):
 def encode_json(value: object) -> bytes:
     """Encode compactly; ASCII only, because that can carry any string a client may send."""
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def named_event(data: JsonObject, *, content: bool = False) -> Event:
+    """Return a server-sent event that carries its type as its name too."""
+    return Event(b"event: %s\ndata: %s\n\n" % (data["type"].encode(), encode_json(data)), content)

@@ -1,10 +1,11 @@
 """OpenAI's `POST /v1/chat/completions`."""
 
 from collections.abc import Iterator, Mapping
-from itertools import zip_longest
 from typing import Any
 
+from llmcost_plugins.testing.behavior import Behavior
 from llmcost_plugins.testing.billing import TokenCounts
+from llmcost_plugins.testing.dialects import chat_choice
 from llmcost_plugins.testing.dialects.base import (
     Answer,
     ApiError,
@@ -13,14 +14,15 @@ from llmcost_plugins.testing.dialects.base import (
     JsonObject,
     encode_json,
 )
-from llmcost_plugins.testing.dialects.chat_choice import Choice, make_choice
 from llmcost_plugins.testing.dialects.chat_prompt import count_chat_prompt
 from llmcost_plugins.testing.dialects.openai_common import (
     OpenAIEndpoint,
     bad_value,
     positive_int,
     require,
+    used_tier,
 )
+from llmcost_plugins.testing.dialects.replies import Reply, count_usage, make_reply
 
 _DONE = b"data: [DONE]\n\n"
 _MAX_CHOICES = 128
@@ -30,6 +32,7 @@ class OpenAIChat(OpenAIEndpoint):
     """Chat completions, plain and streamed; both forms of an answer say and bill the same."""
 
     path = "/v1/chat/completions"
+    behaviors = frozenset({"cache_write_tokens"})
 
     def validate(self, body: Mapping[str, Any]) -> None:
         """Check messages, limits, tools and the response format."""
@@ -51,39 +54,36 @@ class OpenAIChat(OpenAIEndpoint):
 
     def answer(self, call: Call) -> Answer:
         """Answer with `n` choices, as a stream if the request says so."""
-        choices = [make_choice(call, index) for index in range(call.body.get("n") or 1)]
-        usage = _count(call, choices)
-        report = None if call.behavior.no_usage else _report(call, usage)
+        ask = chat_choice.read_chat(call.body)
+        replies = [make_reply(ask, call.behavior)] * (call.body.get("n") or 1)
+        usage = count_usage(call.behavior, replies, lambda: count_chat_prompt(call.body))
+        report = None if call.behavior.no_usage else _report(call.behavior, usage)
+        reason = call.behavior.finish_reason or chat_choice.finish_reason(replies[0], ask)
+        tier = used_tier(call)
         if call.body.get("stream"):
-            return Answer(usage, events=_stream(call, choices, report), ending=_DONE)
+            events = _stream(call, replies, reason, report)
+            return Answer(usage, events=events, ending=_DONE, service_tier=tier)
         body = {
             **_envelope(call, "chat.completion"),
             "choices": [
-                {"index": index, "message": choice.message(), **_end(choice)}
-                for index, choice in enumerate(choices)
+                {
+                    "index": index,
+                    "message": chat_choice.message(reply, _call_prefix(call, index)),
+                    "logprobs": None,
+                    "finish_reason": reason,
+                }
+                for index, reply in enumerate(replies)
             ],
         }
-        return Answer(usage, body if report is None else {**body, "usage": report})
+        if report is not None:
+            body["usage"] = report
+        return Answer(usage, body, service_tier=tier)
 
 
-def _count(call: Call, choices: list[Choice]) -> TokenCounts:
-    behavior = call.behavior
-    prompt = behavior.prompt_tokens
-    if prompt is None:
-        prompt = count_chat_prompt(call.body)
-        behavior.check_prompt(prompt)
-    return TokenCounts(
-        prompt=prompt,
-        cached=behavior.cached_tokens,
-        completion=sum(choice.completion_tokens for choice in choices),
-        reasoning=sum(choice.reasoning_tokens for choice in choices),
-    )
-
-
-def _report(call: Call, usage: TokenCounts) -> JsonObject:
+def _report(behavior: Behavior, usage: TokenCounts) -> JsonObject:
     prompt_details = {"cached_tokens": usage.cached, "audio_tokens": 0}
-    if call.behavior.cache_write_tokens is not None:
-        prompt_details["cache_write_tokens"] = call.behavior.cache_write_tokens
+    if behavior.cache_write_tokens is not None:
+        prompt_details["cache_write_tokens"] = behavior.cache_write_tokens
     return {
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
@@ -106,17 +106,17 @@ def _envelope(call: Call, kind: str) -> JsonObject:
         "model": call.served_model,
         "system_fingerprint": "fp_simulated",
     }
-    # The real API names the tier that was used, and "auto" is not one.
-    requested = {"auto": "default"}.get(call.body.get("service_tier") or "")
-    tier = call.behavior.service_tier or requested or call.body.get("service_tier")
+    tier = used_tier(call)
     return envelope if tier is None else {**envelope, "service_tier": tier}
 
 
-def _end(choice: Choice) -> JsonObject:
-    return {"logprobs": None, "finish_reason": choice.finish_reason}
+def _call_prefix(call: Call, index: int) -> str:
+    return f"call_{call.id}_{index}"
 
 
-def _stream(call: Call, choices: list[Choice], report: JsonObject | None) -> Iterator[Event]:
+def _stream(
+    call: Call, replies: list[Reply], reason: str, report: JsonObject | None
+) -> Iterator[Event]:
     envelope = _envelope(call, "chat.completion.chunk")
     wants_usage = bool((call.body.get("stream_options") or {}).get("include_usage"))
     if wants_usage and report is not None:
@@ -126,15 +126,15 @@ def _stream(call: Call, choices: list[Choice], report: JsonObject | None) -> Ite
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": end}
         return _event({**envelope, "choices": [choice]}, **kind)
 
-    for index, choice in enumerate(choices):
-        content = None if choice.deltas and "tool_calls" in choice.deltas[0] else ""
+    for index, reply in enumerate(replies):
+        content = None if reply.calls else ""
         yield chunk(index, {"role": "assistant", "content": content, "refusal": None})
-    for deltas in zip_longest(*(choice.deltas for choice in choices)):
+    all_deltas = (chat_choice.deltas(r, _call_prefix(call, i)) for i, r in enumerate(replies))
+    for deltas in zip(*all_deltas, strict=True):
         for index, delta in enumerate(deltas):
-            if delta is not None:
-                yield chunk(index, delta, content=True)
-    for index, choice in enumerate(choices):
-        yield chunk(index, {}, choice.finish_reason)
+            yield chunk(index, delta, content=True)
+    for index in range(len(replies)):
+        yield chunk(index, {}, reason)
     if wants_usage and report is not None:
         yield _event({**envelope, "choices": [], "usage": report})
 

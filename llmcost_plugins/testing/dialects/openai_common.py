@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from llmcost_plugins.testing.dialects.base import ApiError, JsonObject
+from llmcost_plugins.testing.dialects.base import ApiError, Call, JsonObject
 
 _NO_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header"
@@ -16,6 +16,12 @@ _TYPES = {429: "requests"}
 
 class OpenAIEndpoint:
     """The base of the OpenAI dialects."""
+
+    behaviors: frozenset[str] = frozenset()
+
+    def is_stream(self, body: Mapping[str, Any]) -> bool:
+        """Tell whether the body asks for a stream."""
+        return body.get("stream") is True
 
     def authorize(self, headers: Mapping[str, str]) -> None:
         """Accept any bearer token."""
@@ -35,6 +41,12 @@ class OpenAIEndpoint:
                 "code": error.code or _CODES.get(error.status),
             }
         }
+
+
+def used_tier(call: Call) -> str | None:
+    """Return the tier that was used: the real API names it, and "auto" is not one."""
+    requested: str | None = call.body.get("service_tier")
+    return call.behavior.service_tier or ("default" if requested == "auto" else requested)
 
 
 def bad_value(*, param: str, expected: str) -> ApiError:

@@ -291,10 +291,9 @@ SEARCHED = Usage(input=70, cache_read=30, output=50, other={"web_search": 1})
         pytest.param(
             message(
                 summary(1000, 150, input_token_details={"cache_read": 400}),
-                grounding_metadata=GROUNDING,
                 model_provider="google_genai",
             ),
-            Usage(input=600, cache_read=400, output=150, other={"web_search": 2}),
+            Usage(input=600, cache_read=400, output=150),
             id="gemini",
         ),
         pytest.param(
@@ -340,6 +339,26 @@ def test_the_usage_of_every_package_is_read(answer: AIMessage, expected: Usage |
     assert usage == expected
     if usage is not None:
         assert usage.note == ""
+
+
+def test_a_summary_without_the_lifetimes_of_cached_tokens_is_an_estimate() -> None:
+    said = summary(430, 50, input_token_details={"cache_read": 300, "cache_creation": 30})
+    usage = read_usage(result(message(said, model_provider="anthropic")))
+    assert usage is not None
+    assert usage == Usage(
+        input=100, cache_read=300, cache_write_5m=30, output=50, trust=Trust.ESTIMATED
+    )
+    assert "how long 30 tokens are cached" in usage.note
+
+
+def test_a_summary_that_may_count_the_free_results_of_searches_is_an_estimate() -> None:
+    answer = message(
+        summary(1000, 150), grounding_metadata=GROUNDING, model_provider="google_genai"
+    )
+    usage = read_usage(result(answer))
+    assert usage is not None
+    assert usage == Usage(input=1000, output=150, other={"web_search": 2}, trust=Trust.ESTIMATED)
+    assert "results of searches" in usage.note
 
 
 def test_the_usage_that_each_of_several_choices_repeats_is_read_once() -> None:

@@ -24,13 +24,16 @@ def test_every_field_has_a_text_form() -> None:
         finish_reason="content_filter",
         served_model="gpt-4o",
         service_tier="flex",
+        cache_write_1h_tokens=1,
+        tool_prompt_tokens=9,
+        web_searches=2,
     )
     text = (
         "status=503; delay=0.5; hang=true; cut_after=2; chunk_delay=0.25;"
         "content=a%3B b = %C3%BCn%C3%AFcode + 100 %25;"
         "prompt_tokens=10;cached_tokens=4;cache_write_tokens=3;completion_tokens=8;"
         "reasoning_tokens=5;no_usage=1;finish_reason=content_filter;served_model=gpt-4o;"
-        "service_tier=flex;"
+        "service_tier=flex;cache_write_1h_tokens=1;tool_prompt_tokens=9;web_searches=2"
     )
     assert Behavior.parse(text) == behavior
     assert all(getattr(behavior, field.name) for field in dataclasses.fields(behavior))

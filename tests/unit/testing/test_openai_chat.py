@@ -289,6 +289,32 @@ def test_the_service_tier_is_echoed_unless_scripted(
     assert stream(client)[0].service_tier == "priority"
 
 
+def test_a_tier_is_billed_at_its_own_price_where_it_has_one(
+    provider: SimulatedProvider, client: openai.OpenAI
+) -> None:
+    ask(client, service_tier="priority")
+    ask(client, service_tier="flex")
+    priority, flex = provider.requests
+    assert (priority.service_tier, priority.cost_nano) == ("priority", 10 * 4250 + 4 * 17_000)
+    assert (flex.service_tier, flex.cost_nano) == ("flex", 10 * 2500 + 4 * 10_000)
+
+
+@pytest.mark.parametrize("special", ["web_searches", "tool_prompt_tokens", "cache_write_1h_tokens"])
+def test_a_behavior_that_cannot_be_reported_is_refused(
+    provider: SimulatedProvider, client: openai.OpenAI, special: str
+) -> None:
+    wanted: dict[str, Any] = {special: 1}
+    provider.behave("*", Behavior(**wanted))
+    with pytest.raises(openai.BadRequestError, match=f"no way to report the behavior '{special}'"):
+        ask(client)
+
+
+def test_a_json_object_has_the_keys_that_are_asked_for(client: openai.OpenAI) -> None:
+    text = "A joke as JSON with 'setup' and 'punchline' keys"
+    content = ask(client, text, response_format={"type": "json_object"}).choices[0].message.content
+    assert list(json.loads(content or "")) == ["setup", "punchline"]
+
+
 def test_another_served_model_is_answered_and_billed(
     provider: SimulatedProvider, client: openai.OpenAI
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_running_provider_has_a_loopback_url_and_a_stopped_one_none() -> None:
         _ = provider.base_url
     with provider:
         assert provider.base_url.startswith("http://127.0.0.1:")
+        assert provider.base_url == f"{provider.root_url}/v1"
         with pytest.raises(RuntimeError, match="already running"):
             provider.start()
     with pytest.raises(RuntimeError, match="not running"):
