@@ -494,6 +494,7 @@ async def _(w: World) -> None:
 
 @situation("embeddings in 2 requests", entries=2)
 async def _(w: World) -> None:
+    w.clients.append(httpx.Client())
     embeddings = TrackedEmbeddings(
         OpenAIEmbeddings(
             model="text-embedding-3-small",
@@ -501,6 +502,7 @@ async def _(w: World) -> None:
             api_key=_KEY,
             check_embedding_ctx_length=False,
             chunk_size=2,
+            http_client=w.clients[-1],
         ),
         tracker=w.tracker,
     )
