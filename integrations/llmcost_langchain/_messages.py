@@ -134,9 +134,9 @@ def _read_answer(message: AIMessage, output: Mapping[str, Any]) -> Usage | None:
     own = facts.get("usage") or facts.get("token_usage")
     if own is not None:
         usage = reported.read_usage({**facts, "usage": own}, provider=hint)
-        if "input_tokens" not in said or _agrees(own, usage, said, hint):
+        if said.get("input_tokens") is None or _agrees(own, usage, said, hint):
             return usage
-    if "input_tokens" not in said:
+    if said.get("input_tokens") is None:
         # A cache hit of a model without usage is {"total_cost": 0}.
         return None
     searches = _searches(message)
@@ -176,7 +176,7 @@ def failed_body(result: LLMResult | None) -> Mapping[str, Any] | None:
 
 def read_summary(said: Any) -> Usage | None:
     """Read a `usage_metadata` that comes without a message; `None` where it says nothing."""
-    if not isinstance(said, Mapping) or "input_tokens" not in said:
+    if not isinstance(said, Mapping) or said.get("input_tokens") is None:
         return None
     return reported.read_usage(_as_openai_reports(said, {}, {}))
 

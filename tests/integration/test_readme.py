@@ -1,4 +1,4 @@
-"""The code blocks of README run as they stand, against the simulated provider."""
+"""The code blocks of README and the docs run as they stand, against the simulated provider."""
 
 import os
 import re
@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+
+
+def blocks_of(path: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+BLOCKS = blocks_of(README)
+IN_DOCS = [block for path in sorted((ROOT / "docs").glob("*.md")) for block in blocks_of(path)]
 SERVED = """
 import os, sys
 from llmcost_plugins.testing import SimulatedProvider
@@ -27,10 +35,10 @@ def test_readme_has_an_example_for_each_framework_blocks_agents_the_cache_and_th
     assert len(BLOCKS) == 6
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_the_block_runs(number: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [*BLOCKS, *IN_DOCS])
+def test_the_block_runs(block: str, tmp_path: Path) -> None:
     script = tmp_path / "block.py"
-    script.write_text(BLOCKS[number], encoding="utf-8")
+    script.write_text(block, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", SERVED, str(script)],
         env={
@@ -45,7 +53,7 @@ def test_the_block_runs(number: int, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    if number == 0:
+    if block == BLOCKS[0]:
         cost, billed = re.findall(r"(?:cost|billed): ([0-9.]+)", done.stdout)
         assert float(cost) > 0
         assert cost == billed.rstrip("0")
