@@ -115,11 +115,12 @@ class LiveCalls:
         if not isinstance(size, int) or size < 2:  # noqa: PLR2004 - one is no batch
             return None
         owner = current_owner()
-        batch = self._beginning.get(owner)
-        if batch is None or (batch.parent, batch.size) != (parent, size):
-            batch = self._beginning[owner] = Batch(parent, size, in_order=owner[1] == 0)
-        if len(batch.calls) == size - 1:
-            del self._beginning[owner]
+        with self._lock:
+            batch = self._beginning.get(owner)
+            if batch is None or (batch.parent, batch.size) != (parent, size):
+                batch = self._beginning[owner] = Batch(parent, size, in_order=owner[1] == 0)
+            if len(batch.calls) == size - 1:
+                del self._beginning[owner]
         return batch
 
     def refuse(self, batch: Batch | None) -> None:
