@@ -1,8 +1,10 @@
 """What a call costs more with us: against the bare framework, and against the same SQL by hand."""
 
+import asyncio
 import itertools
 import json
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -10,8 +12,10 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.runnables import RunnableConfig
 
 from llmcost_langchain import CompletionCache, CostCallbackHandler, FallbackRouter
 from llmcost_plugins import CostTracker, Usage
@@ -27,6 +31,7 @@ from llmcost_plugins.pricing import CallSize
 from tests.benchmarks.harness import compare, tell
 
 BUDGETS = "global=1000000/month; user:*=100000/day; model:gpt-4o=100000/day"
+TOKENS = 2000
 USAGE = Usage(input=500, output=50)
 
 
@@ -62,6 +67,38 @@ def test_router_on_a_bare_call(tracker: CostTracker) -> None:
     router = FallbackRouter(models=[model], tracker=tracker)
     measured = compare(lambda: model.invoke("hi"), lambda: router.invoke("hi"))
     tell("invoke through the router, two budgets, SQLite", "a bare invoke", measured, "3x")
+
+
+class Silent(BaseCallbackHandler):
+    """What any handler costs with LangChain: it does nothing."""
+
+    run_inline = True
+
+
+def test_a_streamed_token(tracker: CostTracker) -> None:
+    model = PricedFake(responses=["x" * TOKENS])
+    loop = asyncio.new_event_loop()
+
+    async def read(config: RunnableConfig) -> None:
+        async for _ in model.astream("hello", config):
+            pass
+
+    def sync(config: RunnableConfig) -> Callable[[], object]:
+        return lambda: deque(model.stream("hello", config), maxlen=0)
+
+    def asynchronous(config: RunnableConfig) -> Callable[[], object]:
+        return lambda: loop.run_until_complete(read(config))
+
+    silent: RunnableConfig = {"callbacks": [Silent()]}
+    ours: RunnableConfig = {"callbacks": [CostCallbackHandler(tracker, user="u1")]}
+    for name, stream in (("stream", sync), ("astream", asynchronous)):
+        measured = compare(stream(silent), stream(ours), calls=3)
+        more = (measured.candidate_us - measured.base_us) / TOKENS
+        print(
+            f"\na token of {name}: {more:.2f} us more than with a handler that does nothing "
+            f"({measured.base_us / TOKENS:.1f} us), hold and settle included; target 5 us"
+        )
+    loop.close()
 
 
 def test_hold_and_settle_against_the_same_sql_by_hand(tracker: CostTracker, tmp_path: Path) -> None:
