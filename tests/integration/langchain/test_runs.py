@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypedDict
 
 import pytest
+from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langchain_core.tools import tool
@@ -86,6 +88,22 @@ def test_branches_and_tools_belong_to_the_run(
     branches = RunnableParallel(one=model, two=model, three=look_up)
     (RunnableLambda(lambda text: text) | branches).invoke("a", config)
     assert_one_run(tracker, 3)
+
+
+def test_a_retriever_that_asks_a_model_belongs_to_the_run(
+    make_model: MakeModel, tracker: CostTracker, config: RunnableConfig
+) -> None:
+    model = make_model()
+
+    class Rewriting(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            text = model.invoke(query, {"callbacks": run_manager.get_child()}).text
+            return [Document(text)]
+
+    (RunnableLambda(lambda text: text) | Rewriting() | str | model).invoke("a", config)
+    assert_one_run(tracker, 2)
+    Rewriting().invoke("a", config)
+    assert len(set(runs(tracker))) == 2
 
 
 @pytest.mark.parametrize("form", ["invoke", "ainvoke"])
