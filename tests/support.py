@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import UTC
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from llmcost_plugins import CostTracker
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 MakeEmbeddings = Callable[..., "OpenAIEmbeddings"]
+# Before 1.7 the package passes on less of what OpenAI reports, and raises its client's own errors.
+OLD_OPENAI = find_spec("langchain_openai") is not None and (
+    tuple(map(int, version("langchain-openai").split(".")[:2])) < (1, 7)
+)
+
 MakeModel = Callable[..., "ChatOpenAI"]
 MakeTracker = Callable[..., CostTracker]
 

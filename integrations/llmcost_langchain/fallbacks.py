@@ -1,7 +1,8 @@
 """LangChain's own `with_fallbacks`, with a handler on each model."""
 
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
@@ -12,6 +13,10 @@ from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_langchain.errors import BudgetExceeded
 from llmcost_plugins.errors import ConfigurationError, PriceUnknown
 from llmcost_plugins.tracker import CostTracker
+
+_CLIENTS: Final = ("openai", "anthropic")
+_CLIENT_ERRORS: Final = ("APIConnectionError", "RateLimitError", "InternalServerError")
+"""Names that both clients give them; a time-out is a connection error."""
 
 
 def fallback_chain(
@@ -42,9 +47,19 @@ def fallback_chain(
         raise ConfigurationError(msg)
     handler = CostCallbackHandler(tracker, tags=tags, **labels)
     first, *others = (_handled(model, handler) for model in models)
-    return first.with_fallbacks(
-        others, exceptions_to_handle=(BudgetExceeded, PriceUnknown, *TRANSIENT)
-    )
+    handled = (BudgetExceeded, PriceUnknown, *TRANSIENT, *_errors_of_clients())
+    return first.with_fallbacks(others, exceptions_to_handle=handled)
+
+
+def _errors_of_clients() -> list[type[Exception]]:
+    """Return what the clients that are loaded raise where another model may answer.
+
+    Packages older than LangChain's own classes of errors pass those of their client through
+    (langchain-openai 1.0 does). Nothing is imported for it: a model has loaded its client.
+    """
+    modules = [sys.modules[name] for name in _CLIENTS if name in sys.modules]
+    found = [getattr(module, name, None) for module in modules for name in _CLIENT_ERRORS]
+    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception)]
 
 
 def _handled(model: BaseChatModel, handler: CostCallbackHandler) -> BaseChatModel:

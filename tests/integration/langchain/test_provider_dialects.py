@@ -18,7 +18,7 @@ from llmcost_plugins import CostTracker
 from llmcost_plugins.ledger import Outcome, Status
 from llmcost_plugins.testing import Behavior, BilledRequest, SimulatedProvider
 from llmcost_plugins.usage import Trust
-from tests.support import entries, only
+from tests.support import OLD_OPENAI, entries, only
 
 KEY = SecretStr("none")
 Model = Runnable[Any, Any]
@@ -210,6 +210,7 @@ async def test_a_stream_that_hides_the_lifetime_of_cache_writes_is_an_estimate(
     assert outcome.cost == line.cost_nano - 200 * (6000 - 3750)
 
 
+@pytest.mark.skipif(OLD_OPENAI, reason="this langchain-openai does not pass cache writes on")
 @pytest.mark.parametrize("dialect", ["openai", "responses"])
 @forms
 async def test_a_cache_write_of_openai_costs_what_the_provider_bills(
@@ -298,6 +299,8 @@ class Weather(BaseModel):
     days: int
 
 
+# Older versions of langchain-openai warn so about the answers of their own client.
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
 @dialects
 def test_a_structured_answer_is_one_entry(
