@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from llmcost_plugins import reported, texts
@@ -74,8 +74,12 @@ class Recording:
             usage = None
         served = events.served or None
         opened = self._opened(usage, served)
-        if opened is not None:
-            opened.broke(error, received_bytes=received, usage=usage, served=served)
+        if opened is None:
+            return
+        if usage is not None and events.lacks_end:
+            guessed = opened.estimated_usage(received or None)
+            usage = replace(usage, output=guessed.output, trust=guessed.trust)
+        opened.broke(error, received_bytes=received, usage=usage, served=served)
 
     def failed(self, error: BaseException) -> None:
         """End the call that raised before there was an answer, or because of one."""

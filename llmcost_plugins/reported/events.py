@@ -13,7 +13,8 @@ from llmcost_plugins.usage import Usage
 
 _LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _STARTS: Final = frozenset({"message_start", "response.created"})
-_PARTS: Final = frozenset({"message_start", "message_delta"})
+_FIRST: Final = "message_start"
+_PARTS: Final = frozenset({_FIRST, "message_delta"})
 _FINAL: Final = ("choices", "output", "content")
 """Where answers keep what was said."""
 
@@ -23,12 +24,15 @@ class Events:
 
     Attributes:
         served: the name of the model, as the provider gives it; empty so far.
+        lacks_end: whether what was reported is that of the prompt only, as at the start of
+            Anthropic's messages.
     """
 
-    __slots__ = ("_report", "_usage", "served")
+    __slots__ = ("_report", "_usage", "lacks_end", "served")
 
     def __init__(self) -> None:
         self.served = ""
+        self.lacks_end = False
         self._report: Any = None
         self._usage: dict[str, Any] = {}
 
@@ -53,6 +57,7 @@ class Events:
     def _note(self, fields: Fields, kind: object) -> None:
         if kind in _PARTS:
             self._note_part(fields)
+            self.lacks_end = kind == _FIRST
             return
         answer = fields_of(fields.get("response")) if kind in _LAST | _STARTS else fields
         if not self.served and isinstance(name := answer.get("model"), str):
