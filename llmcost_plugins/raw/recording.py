@@ -8,6 +8,7 @@ from typing import Any, Final
 from llmcost_plugins import reported, texts
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.reported.events import Events, answer_bytes
+from llmcost_plugins.reported.fields import fields_of
 from llmcost_plugins.streams import Streamed
 from llmcost_plugins.texts import Texts
 from llmcost_plugins.usage import Usage
@@ -54,6 +55,9 @@ class Recording:
         try:
             usage = reported.read_usage(answer, provider=self.provider)
             served, size = reported.read_served_model(answer), answer_bytes(answer)
+            if self.opened is not None and usage is not None and _from_cache(answer):
+                self.opened.cached(usage, served)
+                return
         except Exception:  # noqa: BLE001 - an unforeseen shape must not cost the answer
             _log.exception("the usage of an answer could not be read")
             usage, served, size = None, None, 0
@@ -109,3 +113,8 @@ class Recording:
         except Exception:  # noqa: BLE001 - see answered
             _log.exception("a call to %r could not be recorded", served)
         return self.opened
+
+
+def _from_cache(answer: object) -> bool:
+    """Tell whether LiteLLM has answered from its cache."""
+    return fields_of(fields_of(answer).get("_hidden_params")).get("cache_hit") is True

@@ -62,6 +62,8 @@ class Line:
         provider: who bills for them; `None` where nothing says.
         caps: the parameter to cap answers with, by what is called.
         asks_for_usage: whether streams of chat completions are asked for their usage.
+        id_name: the parameter that gives a call its id, if there is one.
+        id_prefix: what such an id begins with.
     """
 
     books: Books
@@ -69,6 +71,8 @@ class Line:
     provider: str | None = None
     caps: Mapping[Api, str] = field(default_factory=dict)
     asks_for_usage: bool = False
+    id_name: str = ""
+    id_prefix: str = ""
 
     def around(self, method: Callable[..., Any], api: Api | None = None) -> Callable[..., Any]:
         """Return what to call instead of a method that sends.
@@ -159,8 +163,11 @@ class Line:
             prices = self.books.catalog.resolve(model, self.provider).prices
             changes[cap_name] = cap = self.books.output_cap(prices, size)
             size = replace(size, output_cap=cap)
+        call_id = str(uuid4())
+        if self.id_name:
+            changes[self.id_name] = f"{self.id_prefix}{call_id}"
         spec = CallSpec(
-            id=str(uuid4()),
+            id=call_id,
             model=model,
             provider=self.provider,
             size=size,
