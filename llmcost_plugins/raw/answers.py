@@ -1,16 +1,22 @@
 """What a function of a provider's client has returned: an answer, a stream, or one not read yet."""
 
 import inspect
-from typing import Any
+from copy import copy
+from typing import Any, Final
 
 from llmcost_plugins.raw.recording import Recording
 from llmcost_plugins.raw.watching import Watch, is_stream, watched
+
+_KEEPERS: Final = frozenset({"litellm"})
+"""Packages that hold on to the streams they return. Their callers get a copy, so that we see when
+they have forgotten it."""
 
 
 def settle(recording: Recording, answer: Any, *, hides_usage: bool = False) -> Any:
     """End the call of an answer, or see to it that the end of its stream does; return the answer.
 
-    It is the same object, except for a plain generator, whose class cannot be replaced.
+    It is the same object, except for a plain generator, whose class cannot be replaced, and a
+    stream of LiteLLM.
     """
     found, done = _parse(answer)
     if not done and inspect.isawaitable(found):
@@ -49,5 +55,6 @@ def _settle(recording: Recording, answer: Any, found: Any, *, hides_usage: bool)
     if not is_stream(found):
         recording.answered(found)
         return answer
-    seen = watched(found, Watch(recording, hides_usage=hides_usage))
+    own = copy(found) if type(found).__module__.partition(".")[0] in _KEEPERS else found
+    seen = watched(own, Watch(recording, hides_usage=hides_usage))
     return seen if found is answer else answer

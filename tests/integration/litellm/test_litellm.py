@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from llmcost_plugins import BudgetExceeded, ConfigurationError, attribute
+from llmcost_plugins import BudgetExceeded, ConfigurationError, attribute, track_cost
 from llmcost_plugins.money import nano_to_usd
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from tests.support import MakeTracker, entries, held_nano, only, recorded_nano, statuses
@@ -19,12 +19,8 @@ litellm = pytest.importorskip("litellm")
 
 from llmcost_litellm import CostGate, CostLogger  # noqa: E402 - only where LiteLLM is
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
-]
+# LiteLLM warns of its own: of its types, its event loops, its clients that are not closed.
+pytestmark = pytest.mark.filterwarnings("ignore")
 SAID: Final = [{"role": "user", "content": "hello"}]
 GPT: Final = "openai/gpt-4o"
 CLAUDE: Final = "anthropic/claude-sonnet-4-6"
@@ -161,6 +157,21 @@ def test_an_abandoned_stream_is_settled_with_what_was_received(
     gc.collect()
     assert statuses(tracker) == ["aborted"]
     assert held_nano(tracker) == 0
+
+
+def test_a_decorated_function_that_calls_litellm_is_recorded(
+    make_tracker: MakeTracker, provider: SimulatedProvider, where: dict[str, Any]
+) -> None:
+    tracker = make_tracker("global=10/day")
+
+    @track_cost(tracker)
+    def ask(model: str, messages: Any, **options: Any) -> Any:
+        return litellm.completion(model=model, messages=messages, **where, **options)
+
+    assert ask(GPT, SAID).choices
+    assert list(ask(GPT, SAID, stream=True, stream_options={"include_usage": True}))
+    assert recorded_nano(tracker) == provider.billed_nano
+    assert statuses(tracker) == ["ok", "ok"]
 
 
 def test_a_router_stands_behind_the_gate_too(
