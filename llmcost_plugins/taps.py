@@ -6,12 +6,14 @@ and ``with_raw_response`` leads to the same methods.
 
 import inspect
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, Final, Self
 
 _VIEWS: Final = frozenset({"with_raw_response", "with_streaming_response"})
 """The same methods, for an answer that is not parsed yet."""
 _COPIES: Final = frozenset({"copy", "with_options"})
 """Methods that return another client, which is to be tapped too."""
+_OWN: Final = frozenset({"_tapped", "_methods", "_replace", "_path"})
 
 Replace = Callable[[Callable[..., Any], str], Callable[..., Any]]
 """Gets a method and its path, e.g. ``chat.completions.create``; returns what to call instead."""
@@ -40,6 +42,8 @@ class Tap:
         return type(self._tapped)
 
     def __getattr__(self, name: str) -> Any:
+        if name in _OWN:  # asked before __init__, by a copy
+            raise AttributeError(name)
         found = getattr(self._tapped, name)
         path = f"{self._path}.{name}".lstrip(".")
         plain = ".".join(part for part in path.split(".") if part not in _VIEWS)
@@ -50,6 +54,15 @@ class Tap:
         if name in _VIEWS or any(method.startswith(f"{plain}.") for method in self._methods):
             return Tap(found, self._methods, self._replace, path)
         return found
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._tapped, name, value)
+
+    def __copy__(self) -> "Tap":
+        return Tap(copy(self._tapped), self._methods, self._replace, self._path)
 
     def __repr__(self) -> str:
         return f"<tapped {self._tapped!r}>"

@@ -364,6 +364,23 @@ class CostTracker:
         opened.buckets, opened.blocks, opened.unheld = buckets, current_blocks(), True
         return opened
 
+    def refuse_if_spent(self, spec: CallSpec) -> None:
+        """Stop a call of which nothing is known, where a budget is used up already.
+
+        Raises:
+            BudgetExceeded: a budget has nothing left.
+            LedgerUnavailable: the ledger cannot be asked.
+        """
+        opened = self.start_late(spec)
+        lease = self._leases.first(opened.call.at, watched=True)
+        least = Charge(1, 1)  # what costs nothing would fit into a budget with nothing left
+        hold = Hold(opened.call, least, opened.buckets, lease, self._owner_name())
+        try:
+            self._guard.hold(hold, may_wait=lambda: False)
+            self.ledger.release(spec.id)
+        except (BudgetExceeded, LedgerUnavailable) as error:
+            self._go_on_after(opened, error)
+
     def wrap(
         self,
         client: _C,

@@ -30,5 +30,8 @@ class Books(Protocol):
     async def astart(self, spec: CallSpec) -> OpenCall:
         """Do what `start` does, and wait by awaiting."""
 
+    def refuse_if_spent(self, spec: CallSpec) -> None:
+        """Stop a call of which nothing is known, where a budget is used up already."""
+
     def start_late(self, spec: CallSpec) -> OpenCall:
         """Open a call that was made already; nothing is held for it."""

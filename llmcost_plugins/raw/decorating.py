@@ -154,26 +154,30 @@ class Decoration:
         self, function: Callable[..., Any], args: Any, kwargs: Any
     ) -> tuple[Frame, Recording]:
         books = self.find_books()
-        recording, spec = self._describe(books, function, args, kwargs)
-        if spec is not None:
+        recording, spec, described = self._describe(books, function, args, kwargs)
+        if described:
             take_over(books)
             recording.opened = books.start(spec)
+        else:
+            books.refuse_if_spent(spec)
         return Frame(books, recording.opened), recording
 
     async def _abegin(
         self, function: Callable[..., Any], args: Any, kwargs: Any
     ) -> tuple[Frame, Recording]:
         books = self.find_books()
-        recording, spec = self._describe(books, function, args, kwargs)
-        if spec is not None:
+        recording, spec, described = self._describe(books, function, args, kwargs)
+        if described:
             take_over(books)
             recording.opened = await books.astart(spec)
+        else:
+            books.refuse_if_spent(spec)
         return Frame(books, recording.opened), recording
 
     def _describe(
         self, books: Books, function: Callable[..., Any], args: Any, kwargs: Any
-    ) -> tuple[Recording, CallSpec | None]:
-        """Return what is known of the call before it is made."""
+    ) -> tuple[Recording, CallSpec, bool]:
+        """Return the call, and whether enough is known of it to hold for it."""
         params = given({**named_arguments(function, args, kwargs, defaults=True), **self.stated})
         if self.estimate is not None:
             params = {**params, **given(_checked(self.estimate(*args, **kwargs)))}
@@ -192,12 +196,12 @@ class Decoration:
             provider=self.provider,
         )
         if model is None or not describes_prompt(params):
-            return recording, None
+            return recording, replace(blank, id=str(uuid4())), False
         sizer = books.sizer(model)
         if guess_api(params) is Api.EMBEDDINGS:
             recording.sent = texts_in(params)
-            return recording, replace(blank, size=recording.sent.size(sizer))
-        return recording, replace(blank, size=size_of(params, sizer))
+            return recording, replace(blank, size=recording.sent.size(sizer)), True
+        return recording, replace(blank, size=size_of(params, sizer)), True
 
 
 def _checked(params: object) -> Mapping[str, Any]:

@@ -84,6 +84,25 @@ def test_a_function_that_does_not_fit_is_not_run(make_tracker: MakeTracker) -> N
     assert held_nano(tracker) == 0
 
 
+def test_a_function_of_which_nothing_is_known_is_run_until_a_budget_is_used_up(
+    make_tracker: MakeTracker, openai: OpenAI, provider: SimulatedProvider
+) -> None:
+    # Each answer costs 0.0000525 USD.
+    tracker = make_tracker("feature:chat=0.0001/day")
+
+    @track_cost(tracker, feature="chat")
+    def ask() -> Any:
+        return openai.chat.completions.create(model=GPT, messages=SAID)
+
+    assert ask().choices
+    assert ask().choices
+    with pytest.raises(BudgetExceeded):
+        ask()
+    assert len(provider.requests) == 2
+    assert statuses(tracker) == ["ok", "ok", "refused"]
+    assert held_nano(tracker) == 0
+
+
 def test_a_wrapped_client_within_takes_the_hold_over_and_has_the_labels(
     make_tracker: MakeTracker, openai: OpenAI, provider: SimulatedProvider
 ) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any
 
 import pytest
@@ -35,6 +36,20 @@ def test_a_wrapped_client_passes_for_the_client_and_leaves_it_alone(
     assert isinstance(wrapped.chat.completions.create(model=GPT, messages=SAID), ChatCompletion)
     openai.chat.completions.create(model=GPT, messages=SAID)
     assert len(entries(tracker)) == 1
+
+
+def test_what_is_set_on_a_wrapped_client_or_copied_from_it_is_the_clients(
+    make_tracker: MakeTracker, openai: OpenAI
+) -> None:
+    tracker = make_tracker()
+    wrapped = tracker.wrap(openai)
+    wrapped.timeout = 7
+    assert openai.timeout == 7
+    copy(wrapped).chat.completions.create(model=GPT, messages=SAID)
+    with wrapped as entered:
+        entered.responses.create(model=GPT, input="hello")
+    assert openai.is_closed()
+    assert len(entries(tracker)) == 2
 
 
 def test_a_stream_stays_a_stream_of_the_sdk_with_its_attributes(
