@@ -21,6 +21,7 @@ from llmcost_plugins.texts import Texts
 SHORTEST_CAP: Final = 256
 """An answer is never capped below this many tokens to fit a budget."""
 _OPTIONS: Final = "stream_options"
+_READ: Final = frozenset({"messages", "input", "tools", "system"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +150,12 @@ class Line:
 
     def plan(self, arguments: Mapping[str, Any], api: Api | None) -> Plan:
         """Return what a call with these arguments is held for, and what we add to them."""
-        params = given(arguments)
+        changes = _listed(arguments)
+        params = given({**arguments, **changes})
         model = model_in(params) or "unknown"
         sent = texts_in(params) if api is Api.EMBEDDINGS else None
         sizer = self.books.sizer(model)
         size = size_of(params, sizer) if sent is None else sent.size(sizer)
-        changes: dict[str, Any] = {}
         hides_usage = self.asks_for_usage and api is Api.CHAT and _lacks_usage(params)
         if hides_usage:
             changes[_OPTIONS] = {**(params.get(_OPTIONS) or {}), "include_usage": True}
@@ -193,6 +194,15 @@ async def _awaited(recording: Recording, answering: Any, *, hides_usage: bool) -
         recording.failed(error)
         raise
     return await asettle(recording, answer, hides_usage=hides_usage)
+
+
+def _listed(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return as lists what can be read only once, since it is read twice: here and by the SDK."""
+    return {
+        name: list(value)
+        for name, value in arguments.items()
+        if name in _READ and hasattr(value, "__next__")
+    }
 
 
 def _lacks_usage(params: Mapping[str, Any]) -> bool:

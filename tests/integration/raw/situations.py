@@ -572,3 +572,79 @@ def _(w: World) -> None:
 def _(w: World) -> None:
     client = w.tracker.wrap(w.openai())
     client.chat.completions.create(model=GPT, messages=SAID)
+
+
+@situation("chat whose messages can be read only once")
+def _(w: World) -> None:
+    w.openai().chat.completions.create(model=GPT, messages=iter(SAID))
+
+
+@situation("chat that sends an answer of the SDK back")
+def _(w: World) -> None:
+    bare = w.bare_openai()
+    answer = bare.chat.completions.create(model=f"{GPT}+no_usage=1", messages=SAID)
+    w.provider.reset()
+    said = [*SAID, answer.choices[0].message, *SAID]
+    w.tracker.wrap(bare).chat.completions.create(model=GPT, messages=said)
+
+
+@situation("chat stream as a streaming response")
+def _(w: World) -> None:
+    create = w.openai().chat.completions.with_streaming_response.create
+    with create(model=GPT, messages=SAID, stream=True) as response:
+        assert list(response.parse())
+
+
+@asituation("async chat stream as a streaming response")
+async def _(w: World) -> None:
+    async with w.aopenai() as client:
+        create = client.chat.completions.with_streaming_response.create
+        async with create(model=GPT, messages=SAID, stream=True) as response:
+            assert [chunk async for chunk in await response.parse()]
+
+
+@asituation(
+    "async chat stream closed after a chunk", outcome="estimated", reason="the usage comes last"
+)
+async def _(w: World) -> None:
+    async with w.aopenai() as client:
+        stream = await client.chat.completions.create(model=GPT, messages=SAID, stream=True)
+        assert (await anext(stream)).choices
+        await stream.close()
+
+
+@situation("a decorated function that returns a generator")
+def _(w: World) -> None:
+    client = w.bare_openai()
+
+    @track_cost(w.tracker, model=GPT)
+    def ask(messages: Any) -> Any:
+        return (event for event in client.responses.create(model=GPT, input=messages, stream=True))
+
+    assert list(ask(SAID))
+
+
+@situation(
+    "a decorated async generator that is left",
+    outcome="estimated",
+    reason="the usage comes last",
+)
+def _(w: World) -> None:
+    async def main() -> None:
+        async with AsyncOpenAI(base_url=w.provider.base_url, api_key="k") as client:
+
+            @track_cost(w.tracker, model=GPT)
+            async def ask(messages: Any) -> AsyncIterator[Any]:
+                async with await client.responses.create(
+                    model=GPT, input=messages, stream=True
+                ) as stream:
+                    async for event in stream:
+                        yield event
+
+            events = ask(SAID)
+            async for event in events:
+                if event.type == "response.output_text.delta":
+                    break
+            await events.aclose()  # type: ignore[attr-defined] # it is a generator
+
+    asyncio.run(main())
