@@ -38,7 +38,10 @@ async def asettle(recording: Recording, answer: Any, *, hides_usage: bool = Fals
 
 def is_unread(answer: object) -> bool:
     """Tell whether it is a response that the caller is to parse (``with_raw_response``)."""
-    return callable(getattr(answer, "parse", None)) and hasattr(answer, "headers")
+    try:
+        return callable(getattr(answer, "parse", None)) and hasattr(answer, "headers")
+    except Exception:  # noqa: BLE001 - code of others; the answer has been paid for
+        return False
 
 
 def _parse(answer: Any) -> tuple[Any, bool]:

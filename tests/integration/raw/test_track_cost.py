@@ -222,6 +222,24 @@ def test_what_says_nothing_of_its_usage_is_told_and_not_recorded(
     assert entries(tracker) == []
 
 
+def test_an_answer_that_refuses_to_be_asked_is_passed_on_and_estimated(
+    make_tracker: MakeTracker,
+) -> None:
+    class Hostile:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    tracker, answer = make_tracker("global=1/day"), Hostile()
+
+    @track_cost(tracker, model=GPT)
+    def ask(messages: Any) -> Any:  # noqa: ARG001 - read by the decorator
+        return answer
+
+    assert ask(SAID) is answer
+    assert only(entries(tracker)).outcome.usage.trust == "estimated"
+    assert held_nano(tracker) == 0
+
+
 @pytest.mark.parametrize("tracker", [print, "tracker", 1])
 def test_a_decorator_without_its_brackets_is_refused(tracker: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"@track_cost\(tracker"):
