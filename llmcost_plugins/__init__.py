@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llmcost_plugins.cache import CompletionCache
     from llmcost_plugins.context import in_context
     from llmcost_plugins.cool_downs import CoolDowns
+    from llmcost_plugins.decorator import track_cost
     from llmcost_plugins.errors import (
         AllModelsFailed,
         BudgetExceeded,
@@ -47,6 +48,7 @@ __all__ = [
     "default_tracker",
     "in_context",
     "set_default_tracker",
+    "track_cost",
 ]
 
 _load = lazy_names(
@@ -62,6 +64,7 @@ _load = lazy_names(
         "Usage": "usage",
         "attribute": "labels",
         "in_context": "context",
+        "track_cost": "decorator",
     },
 )
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from llmcost_plugins.alerts import Sink, log_event
 from llmcost_plugins.billing import Billing, Ending, Policies
@@ -22,11 +22,11 @@ from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetStatus, Subjec
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown, Refusal
 from llmcost_plugins.guard import Guard
-from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels
+from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels, make_labels
 from llmcost_plugins.leases import Leases
 from llmcost_plugins.ledger import Call, Charge, Hold, Ledger, Outcome, Settled, Status, open_ledger
 from llmcost_plugins.limits import Limits
-from llmcost_plugins.pricing import CallSize, Catalog, Mode, Prices, Resolution
+from llmcost_plugins.pricing import CallSize, Catalog, Estimate, Mode, Prices, Resolution
 from llmcost_plugins.pricing.catalog import shared_catalog
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("llmcost_plugins")
 _TRIPPED_KEPT: Final = 100
 _PRUNE_FROM: Final = 1024
+_C = TypeVar("_C")
 
 
 def utc_now() -> datetime:
@@ -353,6 +354,70 @@ class CostTracker:
         except (BudgetExceeded, LedgerUnavailable) as error:
             self._go_on_after(call, error)
         return self._opened(call)
+
+    def start_late(self, spec: CallSpec) -> OpenCall:
+        """Open a call that was made already: it is recorded when it ends, and nothing is held."""
+        now = self._clock()
+        found = self._billing.resolve(spec.model, spec.provider)
+        call, buckets = self._buckets(spec, now, found)
+        opened = OpenCall(self, spec, call, found.prices, Estimate(0, Mode.BOUND, 0, 0), now)
+        opened.buckets, opened.blocks, opened.unheld = buckets, current_blocks(), True
+        return opened
+
+    def refuse_if_spent(self, spec: CallSpec) -> None:
+        """Stop a call of which nothing is known, where a budget is used up already.
+
+        Raises:
+            BudgetExceeded: a budget has nothing left.
+            LedgerUnavailable: the ledger cannot be asked.
+        """
+        opened = self.start_late(spec)
+        lease = self._leases.first(opened.call.at, watched=True)
+        least = Charge(1, 1)  # what costs nothing would fit into a budget with nothing left
+        hold = Hold(opened.call, least, opened.buckets, lease, self._owner_name())
+        try:
+            self._guard.hold(hold, may_wait=lambda: False)
+            self.ledger.release(spec.id)
+        except (BudgetExceeded, LedgerUnavailable) as error:
+            self._go_on_after(opened, error)
+
+    def wrap(
+        self,
+        client: _C,
+        *,
+        provider: str | None = None,
+        cap: str | None = "auto",
+        stream_usage: bool = True,
+        tags: Iterable[str] = (),
+        **labels: str | int | None,
+    ) -> _C:
+        """Return a client of OpenAI or Anthropic, sync or async, whose every model call is tracked.
+
+        Each call of chat completions, responses, messages, embeddings and completions is held for
+        before it is sent, with its stream and raw forms, and answers are passed on as they are.
+        What else a client can send (images, audio, batches, files) passes unseen. *client* itself
+        stays as it is, and calls made with it are not seen.
+
+        Args:
+            client: the client.
+            provider: who bills; by default what the client's class and address say.
+            cap: the parameter to cap an answer with that has no cap. By default that of OpenAI's
+                responses, and that of chat completions at OpenAI's own address; other servers know
+                it by different names. ``None`` sets none.
+            stream_usage: whether streams of chat completions are asked for their usage. The chunk
+                that brings it is kept from the caller. For servers that refuse ``stream_options``.
+            tags: words for the calls.
+            labels: who causes them; `attribute` blocks win over these.
+
+        Raises:
+            ConfigurationError: *client* cannot be wrapped, or a label cannot be used.
+        """
+        from llmcost_plugins.raw.wrapping import wrap
+
+        caused_by = make_labels(labels, tags)
+        return wrap(
+            self, client, labels=caused_by, provider=provider, cap=cap, stream_usage=stream_usage
+        )
 
     def join(self, call: OpenCall, labels: Labels) -> None:
         """Charge an open call to more labels, those of someone else who sees the same call.

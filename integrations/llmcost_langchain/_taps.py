@@ -10,11 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 from llmcost_plugins.calls import OpenCall
+from llmcost_plugins.taps import Replace, Tap, named_arguments
 
 _HOLDERS: Final = ("client", "async_client", "_client", "_aclient", "_async_client")
 """Where packages keep the client of their provider's SDK."""
-_RAW: Final = "with_raw_response"
-"""The same methods, for an answer that is not parsed yet, in OpenAI's SDK."""
 
 T = TypeVar("T")
 
@@ -35,62 +34,53 @@ class Listener(Protocol):
         """Settle a request that failed or was broken off. Never raises."""
 
 
-class Tap:
-    """A client that tells a listener of what some of its methods send.
+def listened(listener: Listener) -> Replace:
+    """Return how to replace a method by one that tells *listener* of each request."""
 
-    Args:
-        client: the client.
-        methods: the names of the methods that send.
-        listener: who is told.
-    """
+    def replace(method: Callable[..., Any], _path: str) -> Callable[..., Any]:
+        return (_awaited if inspect.iscoroutinefunction(method) else _called)(method, listener)
 
-    def __init__(self, client: object, methods: frozenset[str], listener: Listener) -> None:
-        self._client = client
-        self._methods = methods
-        self._listener = listener
+    return replace
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
-        if name == _RAW:
-            return Tap(found, self._methods, self._listener)
-        if name not in self._methods:
-            return found
-        return self._awaited(found) if inspect.iscoroutinefunction(found) else self._called(found)
 
-    def _called(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def send(*args: Any, **kwargs: Any) -> Any:
-            arguments = _named(method, args, kwargs)
-            opened = self._listener.open(arguments)
-            try:
-                answer = method(*args, **kwargs)
-            except BaseException as error:
-                self._listener.fail(opened, error)
-                raise
-            if inspect.isawaitable(answer):  # an asynchronous method behind a plain wrapper
-                return self._finished(opened, answer, arguments)
-            self._listener.close(opened, answer, arguments)
-            return answer
-
-        return send
-
-    def _awaited(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def send(*args: Any, **kwargs: Any) -> Any:
-            arguments = _named(method, args, kwargs)
-            opened = await self._listener.aopen(arguments)
-            return await self._finished(opened, method(*args, **kwargs), arguments)
-
-        return send
-
-    async def _finished(
-        self, opened: OpenCall, answering: Awaitable[T], arguments: Mapping[str, Any]
-    ) -> T:
+def _called(method: Callable[..., Any], listener: Listener) -> Callable[..., Any]:
+    def send(*args: Any, **kwargs: Any) -> Any:
+        arguments = named_arguments(method, args, kwargs)
+        opened = listener.open(arguments)
         try:
-            answer = await answering
+            answer = method(*args, **kwargs)
         except BaseException as error:
-            self._listener.fail(opened, error)
+            listener.fail(opened, error)
             raise
-        self._listener.close(opened, answer, arguments)
+        if inspect.isawaitable(answer):  # an asynchronous method behind a plain wrapper
+            return _finished(listener, opened, answer, arguments)
+        listener.close(opened, answer, arguments)
         return answer
+
+    return send
+
+
+def _awaited(
+    method: Callable[..., Awaitable[Any]], listener: Listener
+) -> Callable[..., Awaitable[Any]]:
+    async def send(*args: Any, **kwargs: Any) -> Any:
+        arguments = named_arguments(method, args, kwargs)
+        opened = await listener.aopen(arguments)
+        return await _finished(listener, opened, method(*args, **kwargs), arguments)
+
+    return send
+
+
+async def _finished(
+    listener: Listener, opened: OpenCall, answering: Awaitable[T], arguments: Mapping[str, Any]
+) -> T:
+    try:
+        answer = await answering
+    except BaseException as error:
+        listener.fail(opened, error)
+        raise
+    listener.close(opened, answer, arguments)
+    return answer
 
 
 def tapped(component: T, methods: frozenset[str], listener: Listener) -> T | None:
@@ -113,18 +103,5 @@ def tapped(component: T, methods: frozenset[str], listener: Listener) -> T | Non
     for name, client in found.items():
         # Not by `setattr`: the class may be frozen, or check what is assigned. Here is where even a
         # private attribute of pydantic is looked for first.
-        other.__dict__[name] = Tap(client, methods, listener)
+        other.__dict__[name] = Tap(client, methods, listened(listener))
     return other
-
-
-def _named(
-    method: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments by name."""
-    if not args:
-        return dict(kwargs)
-    try:
-        bound = inspect.signature(method).bind(*args, **kwargs)
-    except (TypeError, ValueError):  # of no use to us, and for the method itself to refuse
-        return dict(kwargs)
-    return {**bound.arguments, **bound.arguments.get("kwargs", {})}

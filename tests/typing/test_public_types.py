@@ -1,5 +1,6 @@
 """What a type checker sees of the public names; `make check` checks this file, the tests run it."""
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
@@ -8,9 +9,10 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from openai import OpenAI
 
 from llmcost_langchain import CompletionCache, CostCallbackHandler, CostMiddleware, FallbackRouter
-from llmcost_plugins import Budget, BudgetStatus, CostTracker, attribute
+from llmcost_plugins import Budget, BudgetStatus, CostTracker, attribute, track_cost
 from llmcost_plugins.labels import Labels
 
 
@@ -24,6 +26,15 @@ def test_the_public_names_have_the_types_that_the_docs_say(tmp_path: Path) -> No
 
     handler = CostCallbackHandler(tracker, feature="chat")
     assert_type(handler.total, Decimal)
+
+    with OpenAI(api_key="none") as client:
+        assert_type(tracker.wrap(client, feature="chat"), OpenAI)
+
+    @track_cost(tracker, feature="chat")
+    async def ask(question: str) -> int:
+        return len(question)
+
+    assert_type(asyncio.run(ask("why?")), int)
 
     router = FallbackRouter(models=[FakeListChatModel(responses=["hi"])], tracker=tracker)
     assert_type(router.invoke("hello"), AIMessage)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-ADAPTERS = ("llmcost_langchain", "llmcost_llamaindex")
+ADAPTERS = ["llmcost_langchain", "llmcost_llamaindex"]
+if find_spec("litellm"):  # it refuses the oldest versions of our dependencies
+    ADAPTERS.append("llmcost_litellm")
 
 # Runs in a process of its own and prints what importing the module named by argv[1] did.
 PROBE = """
@@ -123,6 +125,7 @@ def test_every_package_is_typed(package: str) -> None:
     [
         ("llmcost_langchain", "langchain_core", "langchain"),
         ("llmcost_llamaindex", "llama_index", "llamaindex"),
+        ("llmcost_litellm", "litellm", "litellm"),
     ],
 )
 def test_an_adapter_without_its_framework_says_what_to_install(
