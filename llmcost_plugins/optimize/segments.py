@@ -1,6 +1,7 @@
 """A text in parts: those that are prose, and those of which every byte counts."""
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Final, NamedTuple
@@ -9,7 +10,9 @@ _FENCE: Final = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _ELEMENT: Final = re.compile(r"<(pre|code|script|style|textarea|svg|math)\b", re.IGNORECASE)
 _VERBATIM: Final = re.compile(r"[\"`{}<>|\\$]|'.*'|^[ \t]*\+-")
 _GAP: Final = re.compile(r"\S(?: {3,}| *\t[ \t]*)\S")
-_SPACE: Final = " \t\r"
+_LINE: Final = re.compile(r"(?:[ \t\r]*\n)+|[^\n]*\n|[^\n]+")
+"""Blank lines in one, or a line."""
+_SPACE: Final = " \t\r\n"
 _INDENTED: Final = ("    ", "\t", " \t", "  \t", "   \t")
 
 
@@ -51,35 +54,28 @@ def segments(text: str) -> list[Segment]:
     (with bars, or two lines and more in columns), and each line with a double quote, a pair of
     single ones, a brace, a backtick or another sign of markup: JSON, code, mathematics.
     """
-    found: list[Segment] = []
-    for kind, part in _joined(_columns(list(_lines(text)))):
-        found.append(Segment(kind, part))
-    return found
+    return list(_joined(_columns(list(_lines(text)))))
 
 
 def _lines(text: str) -> Iterator[_Line]:
-    lines = _split(text)
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        ends = _end_of_block(line)
+    ends: re.Pattern[str] | None = None
+    block: list[str] = []
+    # Not by splitlines: other characters that it splits at do not end a line of code.
+    for found in _LINE.finditer(text):
+        line = found[0]
+        if ends is not None:
+            block.append(line)
+            if ends.search(line):
+                yield _Line(Kind.KEPT, "".join(block))
+                ends, block = None, []
+            continue
+        ends = _end_of_block(line) if "`" in line or "~" in line or "<" in line else None
         if ends is None:
             yield _line(line)
-            at += 1
-            continue
-        start = at
-        at += 1
-        while at < len(lines) and not ends.search(lines[at]):
-            at += 1
-        at += 1  # the line that closes it; without one it goes on to the end of the text
-        yield _Line(Kind.KEPT, "".join(lines[start:at]))
-
-
-def _split(text: str) -> list[str]:
-    # Not by splitlines: other characters that it splits at do not end a line of code.
-    lines = [f"{line}\n" for line in text.split("\n")]
-    lines[-1] = lines[-1][:-1]
-    return lines if lines[-1] else lines[:-1]
+        else:
+            block = [line]
+    if block:  # nothing closes it: it goes on to the end of the text
+        yield _Line(Kind.KEPT, "".join(block))
 
 
 def _end_of_block(line: str) -> "re.Pattern[str] | None":
@@ -87,16 +83,16 @@ def _end_of_block(line: str) -> "re.Pattern[str] | None":
     if fence:
         mark = fence[1]
         return re.compile(rf"^[ \t]*{re.escape(mark[0])}{{{len(mark)},}}[ \t\r]*$", re.MULTILINE)
-    elements = list(_ELEMENT.finditer(line))
+    elements = deque(_ELEMENT.finditer(line), maxlen=1)
     if not elements:
         return None
-    opened = elements[-1]
+    opened = elements.pop()
     closing = re.compile(rf"</{opened[1]}\s*>", re.IGNORECASE)
     return None if closing.search(line, opened.end()) else closing
 
 
 def _line(line: str) -> _Line:
-    bare = line.rstrip("\n").rstrip(_SPACE)
+    bare = line.rstrip(_SPACE)
     if not bare:
         return _Line(Kind.BLANK, line)
     if line.startswith(_INDENTED):
@@ -106,29 +102,30 @@ def _line(line: str) -> _Line:
 
 def _columns(lines: list[_Line]) -> list[_Line]:
     """Keep lines that stand in columns, as two neighbours with a wide gap do."""
-    wide = [line.kind is Kind.PROSE and _GAP.search(line.text) is not None for line in lines]
-    return [
-        line._replace(kind=Kind.KEPT)
-        if is_wide and (wide[at - 1 : at] == [True] or wide[at + 1 : at + 2] == [True])
-        else line
-        for at, (line, is_wide) in enumerate(zip(lines, wide, strict=True))
-    ]
+    before = False
+    for at, line in enumerate(lines):
+        wide = line.kind is Kind.PROSE and _GAP.search(line.text) is not None
+        if wide and before:
+            lines[at - 1] = _Line(Kind.KEPT, lines[at - 1].text)
+            lines[at] = _Line(Kind.KEPT, line.text)
+        before = wide
+    return lines
 
 
-def _joined(lines: list[_Line]) -> Iterator[tuple[Kind, str]]:
+def _joined(lines: list[_Line]) -> Iterator[Segment]:
     """Join blank lines that follow one another, and the lines of one block that is set in."""
     at = 0
     while at < len(lines):
-        kind, indented = lines[at].kind, lines[at].indented
+        kind, text, indented = lines[at]
         end = at + 1
-        if kind is Kind.BLANK:
-            while end < len(lines) and lines[end].kind is Kind.BLANK:
-                end += 1
-        elif indented:
+        if kind is Kind.BLANK or indented:
             ahead = end
-            while ahead < len(lines) and (lines[ahead].indented or lines[ahead].kind is Kind.BLANK):
+            while ahead < len(lines) and (lines[ahead].kind is Kind.BLANK or lines[ahead].indented):
+                if lines[ahead].indented and not indented:
+                    break
                 ahead += 1
-                end = ahead if lines[ahead - 1].indented else end
-            # Blank lines after the block are looked at once more, and are no part of it.
-        yield kind, "".join(line.text for line in lines[at:end])
+                # Blank lines after the block are no part of it.
+                end = ahead if lines[ahead - 1].indented is indented else end
+            text = "".join(line.text for line in lines[at:end])
+        yield Segment(kind, text)
         at = end

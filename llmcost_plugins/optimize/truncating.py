@@ -30,9 +30,9 @@ def marker(tokens: int) -> str:
 def truncated(text: str, limit: int, count: Count) -> str:
     """Return a text of at most *limit* tokens: its beginning, a marker, and its end.
 
-    Blocks of code, tables and the like are kept or left out as a whole. Two thirds of the room go
-    to the beginning. A sentence is cut only if it alone is longer than the room. A text that cannot
-    be made shorter is returned as it is.
+    Blocks of code are kept or left out as a whole, and so is each line of a table or of JSON. Two
+    thirds of the room go to the beginning. A sentence is cut only if it alone is longer than the
+    room. A text that cannot be made shorter is returned as it is.
 
     Args:
         text: the text.
