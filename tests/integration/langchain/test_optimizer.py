@@ -60,7 +60,7 @@ def test_what_the_model_said_tool_calls_and_images_pass_unchanged() -> None:
         HumanMessage([{"type": "text", "text": "a  b"}, picture, "c  d"]),
         AIMessage("I   look", tool_calls=[call]),
         ToolMessage("a  cat", tool_call_id="c1", artifact={"raw": 1}),
-        ChatMessage("x  y", role="critic"),
+        ChatMessage(content="x  y", role="critic"),
     ]
     done = TokenOptimizer("gpt-4o").invoke(messages)
     assert done[0] is messages[0]
