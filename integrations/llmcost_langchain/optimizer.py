@@ -21,6 +21,7 @@ from llmcost_plugins.optimize import Saving, Tally
 from llmcost_plugins.optimize import TokenOptimizer as CoreOptimizer
 from llmcost_plugins.optimize.shapes import (
     as_json,
+    block_answers,
     block_calls,
     map_content,
     one_by_one,
@@ -105,12 +106,14 @@ def _turn(message: BaseMessage) -> Turn:
             said.append([call["args"] for call in message.tool_calls])
         return Turn(role, rest=(as_json(said),), calls=tuple(dict.fromkeys(calls)))
     rest, media = rest_of(message.content)
-    answers: tuple[str, ...] = ()
+    answers = tuple(block_answers(message.content))
     if isinstance(message, ToolMessage):
         answers = (message.tool_call_id,)
     elif isinstance(message, FunctionMessage):
         answers = (f"function {message.name}",)
-    return Turn(role, texts_of(message.content), rest, media, answers=answers)
+    return Turn(
+        "tool" if answers else role, texts_of(message.content), rest, media, answers=answers
+    )
 
 
 def _role(message: BaseMessage) -> Role:

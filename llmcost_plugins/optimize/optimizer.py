@@ -71,8 +71,8 @@ class TokenOptimizer:
     Attributes:
         model: the model, for its tokenizer and its price.
         provider: its provider, where the name does not say.
-        max_tokens: the room for the whole prompt: older messages go first, then the middles of long
-            texts; `None` for any length.
+        max_tokens: the room for all messages, the tools' descriptions apart: older messages go
+            first, then the middles of long texts; `None` for any length.
         max_text_tokens: the longest text of a user or a tool; `None` for any.
         keep_last: how many of the newest messages stay in any case.
         whitespace: whether runs of spaces and of blank lines become one.

@@ -170,7 +170,11 @@ def _answers(message: Mapping[str, Any]) -> Iterator[str]:
         yield str(message["tool_call_id"])
     elif message["role"] == "function":
         yield f"function {message.get('name')}"
-    content = message.get("content")
+    yield from block_answers(message.get("content"))
+
+
+def block_answers(content: Any) -> Iterator[str]:
+    """Yield the ids of the tool calls that blocks of content answer."""
     for block in content if isinstance(content, list) else ():
         if isinstance(block, Mapping) and block.get("type") == "tool_result":
             yield str(block.get("tool_use_id"))

@@ -3,7 +3,14 @@
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langchain_core.prompts import ChatPromptTemplate
 
 from llmcost_langchain import FallbackRouter
@@ -83,6 +90,22 @@ def test_old_tool_calls_go_with_their_results() -> None:
     assert [message.type for message in done] == ["system", "human", "ai", "tool"]
     assert isinstance(done[3], ToolMessage)
     assert done[3].tool_call_id == "c"
+
+
+def test_blocks_of_anthropic_and_functions_of_old_are_pairs_as_well() -> None:
+    use = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": "word " * 400}
+    legacy = {"function_call": {"name": "g", "arguments": "{}"}}
+    messages = [
+        HumanMessage("question"),
+        AIMessage([use]),
+        HumanMessage([result]),
+        AIMessage("", additional_kwargs=legacy),
+        FunctionMessage(content="a  b", name="g"),
+    ]
+    done = TokenOptimizer("acme-1", max_tokens=100, keep_last=1).invoke(messages)
+    assert [message.type for message in done] == ["human", "ai", "function"]
+    assert done[2].content == "a b"
 
 
 def test_an_option_that_makes_no_sense_is_refused_when_it_is_made() -> None:
