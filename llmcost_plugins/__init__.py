@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         PriceUnknown,
     )
     from llmcost_plugins.labels import attribute
-    from llmcost_plugins.policies import Rule
+    from llmcost_plugins.rules import Rule
     from llmcost_plugins.settings import Settings
     from llmcost_plugins.tracker import CostTracker, default_tracker, set_default_tracker
     from llmcost_plugins.usage import Usage
@@ -59,7 +59,7 @@ _load = lazy_names(
         **dict.fromkeys(("CostTracker", "default_tracker", "set_default_tracker"), "tracker"),
         "CompletionCache": "cache",
         "CoolDowns": "cool_downs",
-        "Rule": "policies",
+        "Rule": "rules",
         "Settings": "settings",
         "Usage": "usage",
         "attribute": "labels",

@@ -170,11 +170,20 @@ class Billing:
         """
         if found.prices is None:
             return None
-        feature = labels.values.get("feature", "")
-        cap = self.output_cap(found.prices, spec.size)
-        usual = self.usual_answer(found.model, feature)
-        likely = replace(spec.size, output_cap=cap if usual is None else min(usual, cap))
-        return self.estimate(replace(spec, size=likely), found, now, feature).nano
+        size, prices = spec.size, found.prices
+        cap = self.output_cap(prices, size)
+        usual = self.usual_answer(found.model, labels.values.get("feature", ""))
+        answer = cap if usual is None else min(usual, cap)
+        prompt, limit = size.likely_prompt, prices.max_input_tokens
+        usage = Usage(
+            input=prompt if limit is None or size.many else min(prompt, limit),
+            output=answer * max(size.choices, 1),
+            other={"web_search": size.web_searches, "query": size.queries},
+            service_tier=None if size.service_tier == "auto" else size.service_tier,
+            region=size.region,
+        )
+        # Not what is held for it: nothing is written to a cache, say, unless it is asked for.
+        return cost_of(usage, prices, now).nano
 
     def estimate_of(self, call: OpenCall, output_tokens: int) -> Estimate:
         """Return the most that an open call can cost with an answer of so many tokens in all."""

@@ -1,8 +1,11 @@
 """Whether a call would fit the budgets, asked without holding anything."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
 
 from llmcost_plugins.budgets import Action, Bucket, BudgetBook, Unit, parse_subject
 from llmcost_plugins.errors import ConfigurationError
@@ -62,6 +65,38 @@ def decide(
     return Decision(
         allowed=False, reason="; ".join(reasons), action=action, warning="; ".join(warned)
     )
+
+
+class Left(NamedTuple):
+    """What is left of a bucket.
+
+    Attributes:
+        scope: its scope with its value, e.g. ``user:u1``.
+        budget: the scope of its budget, e.g. ``user:*``.
+        part: the part of the limit that is neither spent nor held, from 0 to 1.
+    """
+
+    scope: str
+    budget: str
+    part: Fraction
+
+
+def parts_left(ledger: Ledger, buckets: Iterable[Bucket]) -> list[Left]:
+    """Say what is left of each bucket; holds nothing.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be read.
+    """
+    by_key = {bucket.key: bucket for bucket in buckets}
+    states = ledger.standing(list(by_key)) if by_key and ledger.exists() else {}
+    return [
+        Left(bucket.scope, bucket.budget.scope, _part_left(bucket.limit, sum(states.get(key, ()))))
+        for key, bucket in by_key.items()
+    ]
+
+
+def _part_left(limit: int, taken: int) -> Fraction:
+    return Fraction(max(limit - taken, 0), limit) if limit else Fraction(0)
 
 
 def _words(bucket: Bucket, spent: int, held: int) -> str:

@@ -32,7 +32,7 @@ from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
 from llmcost_plugins.reports import budget_statuses
 from llmcost_plugins.spool import Spool
-from llmcost_plugins.standing import Decision, decide
+from llmcost_plugins.standing import Decision, Left, decide, parts_left
 from llmcost_plugins.thresholds import Thresholds
 from llmcost_plugins.usage import Trust, Usage
 
@@ -246,6 +246,14 @@ class CostTracker:
             sum(spent.get(bucket.key, (0, 0))) >= (bucket.budget.degrade_at or 1) * bucket.limit
             for bucket in buckets
         )
+
+    def budgets_left(self, specs: Iterable[CallSpec]) -> list[Left]:
+        """Say what is left of every budget that one of these calls would count in."""
+        buckets = [bucket for spec in specs for bucket in self._buckets(spec)[1]]
+        try:
+            return parts_left(self.ledger, buckets)
+        except LedgerUnavailable:
+            return []  # the hold that follows says so
 
     @contextmanager
     def budget(self, limit: Decimal | str | int, **facts: Any) -> Iterator[Spending]:

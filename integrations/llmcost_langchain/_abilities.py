@@ -1,15 +1,26 @@
 """What models can do, as their profiles and the catalog say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
 
 from llmcost_plugins.errors import ModelUnsuitable
-from llmcost_plugins.pricing import CallSize, Prices
+from llmcost_plugins.pricing import CallSize, Catalog, Prices
+from llmcost_plugins.pricing.abilities import abilities, missing
 
 _MOST_BYTES: Final = 6
 """A text has fewer tokens than its bytes divided by this only if it is hardly text."""
+_IN_PROFILES: Final = {
+    "tools": "tool_calling",
+    "structured_output": "structured_output",
+    "images": "image_inputs",
+    "audio": "audio_inputs",
+    "video": "video_inputs",
+    "pdf": "pdf_inputs",
+    "reasoning": "reasoning_output",
+}
+_MEDIA: Final = {"image": "images", "audio": "audio", "video": "video"}
 _SHARED_LIMITS: Final = ("max_input_tokens", "max_output_tokens")
 
 
@@ -40,6 +51,37 @@ def check_tools(model: BaseChatModel, name: str) -> None:
     if (model.profile or {}).get("tool_calling") is False:
         msg = f"{name!r} calls no tools"
         raise ModelUnsuitable(msg)
+
+
+def needs_of(
+    kwargs: Mapping[str, Any], media: Collection[str], *, structured: bool
+) -> frozenset[str]:
+    """Return what a request needs of a model, some of `ABILITIES`.
+
+    Args:
+        kwargs: what it is called with.
+        media: what goes in beside text, see `CallSize.media`.
+        structured: whether it was made by `with_structured_output`.
+    """
+    needs = {_MEDIA[medium] for medium in media if medium in _MEDIA}
+    if kwargs.get("tools"):
+        needs.add("tools")
+    if structured or kwargs.get("response_format"):
+        needs.add("structured_output")
+    return frozenset(needs)
+
+
+def why_unsuitable(
+    model: BaseChatModel, name: str, provider: str | None, needs: Collection[str], catalog: Catalog
+) -> str:
+    """Say what a model cannot do of what is needed; empty when nothing is known to be missing."""
+    profile: Mapping[str, Any] = model.profile or {}
+    known = abilities(catalog, catalog.resolve(name, provider))
+    for ability, key in _IN_PROFILES.items():
+        if isinstance(value := profile.get(key), bool):
+            known[ability] = value
+    lacks = missing(known, needs)
+    return f"{name!r} is not known for {', '.join(lacks)}" if lacks else ""
 
 
 def shared_profile(models: Sequence[BaseChatModel]) -> ModelProfile | None:

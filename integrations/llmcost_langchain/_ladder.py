@@ -29,10 +29,10 @@ from llmcost_langchain._calls import (
 )
 from llmcost_langchain._messages import delta_bytes
 from llmcost_langchain._notes import METADATA_KEY, note_of_end, note_of_start, noted, stamp
+from llmcost_langchain._weighing import weigh
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.cool_downs import CoolDowns
-from llmcost_plugins.errors import ModelUnsuitable
-from llmcost_plugins.policies import Candidate, Policy, complete
+from llmcost_plugins.policies import Policy, complete
 from llmcost_plugins.routing import Attempt, Attempts
 
 _ENDS: Final = "the attempts of a router end by returning or raising"
@@ -193,8 +193,8 @@ class Ladder:
     def _attempts(self, request: ChatRequest, route: Route, *, streamed: bool = False) -> Attempts:
         order = list(range(len(self._models)))
         if self._policy is not None:
-            asked = [self._candidate(index, request, route, streamed=streamed) for index in order]
-            order = complete(self._policy(asked, route.caused_by), len(order))
+            asked = weigh(self._models, request, route, streamed=streamed)
+            order = complete(self._policy(*asked), len(order))
         preferred = order[0]
         if prefers_cheaper(self._models, route):
             order = sorted(order, reverse=True)
@@ -208,19 +208,6 @@ class Ladder:
                 self._cool_downs.start(id(self._models[index]), route.tracker.now())
 
         return Attempts(names, may_fall_back, order=order, preferred=preferred, on_failure=failed)
-
-    def _candidate(
-        self, index: int, request: ChatRequest, route: Route, *, streamed: bool
-    ) -> Candidate:
-        name = name_of(self._models[index]).model
-        # To plan is not to ask: nobody comes after it, and nothing is held.
-        alone = next(iter(Attempts([name] * (index + 1), may_fall_back, order=[index])))
-        try:
-            spec = plan_call(self._models, alone, request, route, streamed=streamed).spec
-        except (ModelUnsuitable, NotImplementedError):
-            return Candidate(index, name, None, 0)
-        expected = route.tracker.expected_cost(spec)
-        return Candidate(index, name, expected, spec.size.likely_prompt)
 
 
 class _ChunkNotes:

@@ -32,7 +32,7 @@ with SimulatedProvider() as provider:
 def test_readme_has_an_example_for_each_framework_blocks_agents_the_cache_and_the_test_kit() -> (
     None
 ):
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) >= 7
 
 
 @pytest.mark.parametrize("block", [*BLOCKS, *IN_DOCS])

@@ -18,8 +18,15 @@ from llmcost_plugins import (
     Rule,
     attribute,
 )
+from llmcost_plugins.selector import ModelSelector
 from llmcost_plugins.testing import Behavior, FakeClock, SimulatedProvider
 from tests.support import MakeModel, MakeTracker, entries, recorded_nano
+
+
+@tool
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return f"sunny in {city}"
 
 
 def names(router: FallbackRouter) -> list[str]:
@@ -176,6 +183,72 @@ def test_a_function_may_choose_and_what_it_leaves_out_comes_last(
     assert asked(provider) == ["gpt-4.1", "gpt-4o"]
 
 
+def test_a_selector_may_choose_by_task_and_by_what_the_request_needs(
+    make_model: MakeModel, tracker: CostTracker, provider: SimulatedProvider
+) -> None:
+    names_ = ["gpt-4o", "gpt-4o-mini", "gpt-3.5-turbo"]
+    rules = [
+        Rule(["gpt-3.5-turbo", "gpt-4o-mini"], tasks=["triage"]),
+        Rule(["gpt-4o-mini"], needs=["tools"]),
+        Rule(["gpt-4o-mini"], needs=["structured_output"]),
+    ]
+    selector = ModelSelector(names_, rules, tracker=tracker)
+    models = [make_model(name, profile={}) for name in names_]
+    router = FallbackRouter(models, tracker=tracker, policy=selector)
+    picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    router.invoke("a")
+    router.bind_tools([weather]).invoke("a")
+    schema = {"title": "t", "type": "object", "properties": {}}
+    router.with_structured_output(schema, method="function_calling").invoke("a")
+    with attribute(task="triage"):
+        router.invoke([HumanMessage([{"type": "text", "text": "What is it?"}, picture])])
+    assert asked(provider) == [
+        "gpt-4o",
+        "gpt-4o-mini",
+        "gpt-4o-mini",
+        "gpt-4o-mini",  # gpt-3.5-turbo takes no images, says the catalog
+    ]
+
+
+def test_what_a_models_profile_says_wins_over_the_catalog(
+    make_model: MakeModel, tracker: CostTracker, provider: SimulatedProvider
+) -> None:
+    models = [
+        make_model("gpt-4o", profile={"tool_calling": False}),
+        make_model("gpt-4o-mini"),
+    ]
+    router = FallbackRouter(models, tracker=tracker, policy=[Rule(["gpt-4o"])])
+    router.bind_tools([weather]).invoke("a")
+    router.invoke("a")
+    assert asked(provider) == ["gpt-4o-mini", "gpt-4o"]
+
+
+async def test_a_rule_may_hold_while_little_is_left_of_a_budget(
+    make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
+) -> None:
+    provider.behave("*", Behavior(prompt_tokens=10, completion_tokens=100))
+    tracker = make_tracker("user:*=0.01/day")
+    rules = [Rule(["gpt-4o-mini"], budget="user:*", max_budget_left=0.85)]
+    router = FallbackRouter(
+        [make_model("gpt-4o"), make_model("gpt-4o-mini")], tracker=tracker, policy=rules
+    )
+    with attribute(user="u1"):
+        router.invoke("a")
+        await router.ainvoke("b")
+        list(router.stream("c"))
+    with attribute(user="u2"):
+        router.invoke("d")
+    assert asked(provider) == ["gpt-4o", "gpt-4o", "gpt-4o-mini", "gpt-4o"]
+
+
+def test_a_selector_that_names_a_model_which_the_router_lacks_is_refused(
+    make_model: MakeModel, tracker: CostTracker
+) -> None:
+    selector = ModelSelector(["gpt-4o", "gpt-4.1"], [Rule(["gpt-4.1"])], tracker=tracker)
+    with pytest.raises(ConfigurationError, match=r"names the model 'gpt-4\.1'; the router has"):
+        FallbackRouter([make_model("gpt-4o")], policy=selector)
+
+
 def test_a_policy_that_is_none_is_refused_when_the_router_is_made(make_model: MakeModel) -> None:
     wrong: Any = "fastest"
     with pytest.raises(ConfigurationError, match=r"no policy 'fastest'.*ladder"):
@@ -205,11 +278,6 @@ def test_a_model_that_cannot_take_the_call_is_passed_over_with_the_reason(
 def test_a_model_without_tools_is_passed_over_when_there_are_tools(
     make_model: MakeModel, tracker: CostTracker, provider: SimulatedProvider
 ) -> None:
-    @tool
-    def weather(city: str) -> str:
-        """Tell the weather."""
-        return f"sunny in {city}"
-
     toolless = make_model("gpt-4o", profile={"tool_calling": False})
     last = make_model("gpt-4o-mini")
     models = [FakeListChatModel(responses=["a"]), toolless, last]
