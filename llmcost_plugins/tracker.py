@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from llmcost_plugins.alerts import Sink, log_event
+from llmcost_plugins.alerts import Outbox, Sink, Webhook, log_event, webhook_of
 from llmcost_plugins.billing import Billing, Ending, Policies
 from llmcost_plugins.blocks import Block, Spending, block_bucket, current_blocks, entered
 from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetStatus, Subject, Unit
@@ -72,6 +72,7 @@ class CostTracker:
         spool: folders for entries that the ledger could not take, of this ledger only; without any
             they are lost.
         sinks: who is told of thresholds and overdrafts.
+        webhook: where alerts of all processes are sent from here; `None` leaves that to others.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
@@ -94,6 +95,7 @@ class CostTracker:
         allow_without_ledger: bool = False,
         spool: Sequence[Path] = (),
         sinks: Sequence[Sink] = (log_event,),
+        webhook: Webhook | None = None,
     ) -> None:
         self.ledger = ledger
         self.zone = zone
@@ -109,7 +111,8 @@ class CostTracker:
         self._billing = Billing(lambda: self.catalog, ledger, policies)
         self._guard = Guard(ledger, hold_wait, self._over_limit)
         self._leases = Leases(ledger, clock, lease=hold_lease, call_max=call_max)
-        self._thresholds = Thresholds(ledger, sinks)
+        self._outbox = None if webhook is None else Outbox(ledger, webhook, clock)
+        self.thresholds = Thresholds(ledger, sinks, self._outbox)
         self._shadow = shadow
         self._allow_without_ledger = allow_without_ledger
         self._spool = Spool(spool) if spool else None
@@ -159,6 +162,7 @@ class CostTracker:
             allow_without_ledger=settings.ledger_errors == "allow",
             spool=settings.spool_folders(),
             sinks=sinks,
+            webhook=webhook_of(settings),
         )
 
     @property
@@ -415,7 +419,9 @@ class CostTracker:
         return self._open.get(call_id)
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close the ledger, after an attempt to send the alerts that wait."""
+        if self._outbox is not None:
+            self._outbox.close()
         self._leases.close()
         self.ledger.close()
 
@@ -505,7 +511,7 @@ class CostTracker:
         """Tell that a call goes on beyond a limit, and in shadow mode that it would not have."""
         if self._shadow:
             self._record_refusal(hold.call, warning)
-        self._thresholds.over_limit(hold, warning)
+        self.thresholds.over_limit(hold, warning)
 
     def _close_call(self, opened: OpenCall) -> bool:
         """Note the end of a call; return False when it had ended before."""
@@ -561,7 +567,7 @@ class CostTracker:
                 call.outcome, call.spent = outcome, settled.spent
                 for block in call.blocks:
                     block.spending.add(outcome.cost, outcome.saved)
-                self._thresholds.settled(call, outcome, settled)
+                self.thresholds.settled(call, outcome, settled)
             if status is Status.OK and usage.trust is Trust.PROVIDER:
                 self._billing.learn(call, usage)
         except Exception:  # noqa: BLE001 - the answer is paid for and must arrive

@@ -256,17 +256,17 @@ MISSING = "the bucket 'x', which calls were charged to"
         ),
         (
             "DROP INDEX entries_at",
-            [Difference("the index 'entries_at' of schema 3", "there", "missing")],
+            [Difference("the index 'entries_at' of schema 4", "there", "missing")],
         ),
         (
             "CREATE TRIGGER ours AFTER DELETE ON told BEGIN SELECT 1; END",
-            [Difference("the trigger 'ours' of schema 3", "missing", "there")],
+            [Difference("the trigger 'ours' of schema 4", "missing", "there")],
         ),
         (
             "ALTER TABLE told ADD COLUMN more TEXT",
             [
                 Difference(
-                    "the table 'told' of schema 3",
+                    "the table 'told' of schema 4",
                     "the columns bucket, threshold, at",
                     "the columns bucket, threshold, at, more",
                 )
@@ -1069,7 +1069,7 @@ def test_a_vacuum_gives_back_what_a_purge_has_left(ledger: SQLiteLedger, path: P
 def test_the_facts_of_the_file(ledger: SQLiteLedger, path: Path) -> None:
     ledger.sweep(NOON)
     size = path.stat().st_size + path.with_name("ledger.db-wal").stat().st_size
-    expected = DatabaseFacts(path, size, 0o600, 3, "wal", 0, 0, None, None)
+    expected = DatabaseFacts(path, size, 0o600, 4, "wal", 0, 0, None, None)
     assert ledger.upkeep.database_facts() == expected
     make(ledger)
     make(ledger, NOON - DAY)
