@@ -37,6 +37,7 @@ from llmcost_plugins.thresholds import Thresholds
 from llmcost_plugins.usage import Trust, Usage
 
 if TYPE_CHECKING:
+    from llmcost_plugins.monitor import Monitor
     from llmcost_plugins.settings import Settings
 
 _log: Final = logging.getLogger("llmcost_plugins")
@@ -186,6 +187,37 @@ class CostTracker:
         """Say how every bucket of the current periods stands."""
         now = self._clock()
         return budget_statuses(self.ledger, self.limits.book(now).budgets, now, self.zone)
+
+    def monitor(
+        self,
+        by: Sequence[str] = (),
+        *,
+        span: timedelta = timedelta(hours=1),
+        alert_at: Decimal | None = Decimal("0.9"),
+    ) -> "Monitor":
+        """Return what looks at the spending of all processes now, see `Monitor`.
+
+        Args:
+            by: labels to group the rates by.
+            span: what they look back on.
+            alert_at: the part of a limit; who is told of budgets is told, once a period, that one
+                is on the way beyond it. `None` tells nobody.
+
+        Raises:
+            ConfigurationError: an argument cannot be used.
+        """
+        from llmcost_plugins.monitor import Monitor
+
+        return Monitor(
+            self.ledger,
+            self.limits,
+            self.thresholds,
+            clock=self._clock,
+            zone=self.zone,
+            by=by,
+            span=span,
+            alert_at=alert_at,
+        )
 
     def set_budget(
         self,
