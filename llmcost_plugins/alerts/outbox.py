@@ -97,7 +97,11 @@ class Outbox:
                 here.thread = threading.Thread(
                     target=self._run, args=(here,), name="llmcost-alerts", daemon=True
                 )
-                here.thread.start()
+                try:
+                    here.thread.start()
+                except RuntimeError:  # no thread is to be had, as at the end of the interpreter
+                    here.thread = None
+                    _log.warning("an alert waits in the ledger for another process", exc_info=True)
 
     def deliver(self, *, since: datetime | None = None, within: float | None = None) -> bool:
         """Send what is due, in this thread; return whether all of it has arrived.

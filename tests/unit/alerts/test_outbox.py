@@ -227,3 +227,20 @@ def test_a_ledger_that_cannot_be_used_is_logged_and_the_close_goes_on(
     with caplog.at_level(logging.WARNING, "llmcost_plugins"):
         tracker.close()
     assert "alerts wait in the ledger" in caplog.text
+
+
+def test_where_no_thread_is_to_be_had_the_call_goes_on_and_the_alert_waits(
+    ledger: Ledger, clock: FakeClock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    tracker = make_tracker(ledger, clock, BUDGET, webhook=Webhook(receiver.url))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        cross(tracker)
+    assert tracker.failures == 0
+    assert [alert.sent_at for alert in ledger.alerts()] == [None]
+    tracker.close()
+    assert len(receiver.posts) == 1

@@ -634,7 +634,9 @@ def test_a_person_leaves_no_trace_in_the_files(ledger: SQLiteLedger, path: Path)
     ledger.hold(make_hold(released := make_call(NOON, **theirs), 3, *BUDGETS))
     ledger.release(released.id)
     ledger.hold(make_hold(make_call(NOON, **theirs), 3, *BUDGETS, Budget(f"user:{NAME}+team:a", 9)))
-    ledger.tell(f"user:*|day|2026-03-10T00:00:00+00:00|{NAME}", "0.8", NOON)
+    ledger.tell(
+        f"user:*|day|2026-03-10T00:00:00+00:00|{NAME}", "0.8", NOON, f'{{"scope": "user:{NAME}"}}'
+    )
     own = Budget(f"team:a+user:{NAME}", 5, "day")
     ledger.set_budget(own.key, own, who="me", at=NOON)
     ledger.set_budget(own.key, None, who="me", at=NOON)
