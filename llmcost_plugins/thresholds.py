@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from llmcost_plugins.alerts import BudgetEvent, Kind, Sink, tell
+from llmcost_plugins.alerts import BudgetEvent, Kind, Outbox, Sink, payload_of, tell
 from llmcost_plugins.budgets import Bucket, Unit
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.errors import Refusal
@@ -20,12 +20,14 @@ class Thresholds:
 
     Args:
         ledger: keeps what was told, so that each is told once.
-        sinks: who is told.
+        sinks: who is told in this process.
+        outbox: sends what waits in the ledger; `None` leaves that to other processes.
     """
 
-    def __init__(self, ledger: Ledger, sinks: Sequence[Sink]) -> None:
+    def __init__(self, ledger: Ledger, sinks: Sequence[Sink], outbox: Outbox | None = None) -> None:
         self._ledger = ledger
         self._sinks = sinks
+        self._outbox = outbox
         self._lock = threading.Lock()
         self._told: set[tuple[str, str]] = set()
 
@@ -39,22 +41,22 @@ class Thresholds:
             spent = settled.spent.get(bucket.key)
             if spent is None or not bucket.limit:
                 continue
-            for share in bucket.budget.warn_at:
-                if spent >= share * bucket.limit and self._first(bucket.key, str(share), call):
-                    self._tell(Kind.THRESHOLD, bucket, spent, call, share)
-            over = spent > bucket.limit and outcome.cost > call.estimate.nano
-            if over and self._first(bucket.key, Kind.OVERDRAFT, call):
-                self._tell(Kind.OVERDRAFT, bucket, spent, call)
+            self._reached(bucket, spent, call)
+            if spent > bucket.limit and outcome.cost > call.estimate.nano:
+                self._once(bucket.key, Kind.OVERDRAFT, _event(Kind.OVERDRAFT, bucket, spent, call))
+        if self._outbox is not None:
+            self._outbox.look(call.call.at)
+
+    def _reached(self, bucket: Bucket, spent: int, call: OpenCall) -> None:
+        """Tell of the thresholds that are reached; over the network of the highest alone."""
+        reached = [share for share in bucket.budget.warn_at if spent >= share * bucket.limit]
+        for share in reached:
+            event = _event(Kind.THRESHOLD, bucket, spent, call, share)
+            self._once(bucket.key, str(share), event, sends=share == reached[-1])
 
     def over_limit(self, hold: Hold, warning: Refusal) -> None:
         """Tell that a call goes on beyond the limit of a budget that only warns."""
         bucket = next((b for b in hold.buckets if b.scope == warning.scope), None)
-        key = bucket.key if bucket else warning.scope
-        with self._lock:
-            known = (key, _OVER) in self._told
-            self._told.add((key, _OVER))
-        if known or not self._ledger_says_first(key, _OVER, hold):
-            return
         event = BudgetEvent(
             kind=Kind.OVER_LIMIT,
             scope=warning.scope,
@@ -65,32 +67,42 @@ class Thresholds:
             at=hold.call.at,
             model=hold.call.requested,
         )
-        tell(event, self._sinks)
+        self._once(bucket.key if bucket else warning.scope, _OVER, event)
 
-    def _ledger_says_first(self, key: str, threshold: str, hold: Hold) -> bool:
-        return self._ledger.tell(key, threshold, hold.call.at)
+    def projected(self, key: str, event: BudgetEvent) -> None:
+        """Tell that a period will end above a part of its limit.
 
-    def _first(self, key: str, threshold: str, call: OpenCall) -> bool:
+        Raises:
+            LedgerUnavailable: it cannot be noted that somebody is told.
+        """
+        self._once(key, f"{event.kind}:{event.threshold}", event)
+
+    def _once(self, key: str, threshold: str, event: BudgetEvent, *, sends: bool = True) -> None:
         with self._lock:
             if (key, threshold) in self._told:
-                return False
+                return
             if len(self._told) >= _KEPT:
                 self._told.clear()
             self._told.add((key, threshold))
-        return self._ledger.tell(key, threshold, call.call.at)
-
-    def _tell(
-        self, kind: Kind, bucket: Bucket, spent: int, call: OpenCall, share: Decimal | None = None
-    ) -> None:
-        event = BudgetEvent(
-            kind=kind,
-            scope=bucket.scope,
-            period=bucket.budget.per.value,
-            unit=bucket.unit,
-            limit=bucket.limit,
-            spent=spent,
-            at=call.call.at,
-            threshold=share,
-            model=call.spec.model,
-        )
+        payload = payload_of(event) if sends else ""
+        if not self._ledger.tell(key, threshold, event.at, payload):
+            return
+        if payload and self._outbox is not None:
+            self._outbox.wake()
         tell(event, self._sinks)
+
+
+def _event(
+    kind: Kind, bucket: Bucket, spent: int, call: OpenCall, share: Decimal | None = None
+) -> BudgetEvent:
+    return BudgetEvent(
+        kind=kind,
+        scope=bucket.scope,
+        period=bucket.budget.per.value,
+        unit=bucket.unit,
+        limit=bucket.limit,
+        spent=spent,
+        at=call.call.at,
+        threshold=share,
+        model=call.spec.model,
+    )

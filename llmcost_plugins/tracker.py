@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from llmcost_plugins.alerts import Sink, log_event
+from llmcost_plugins.alerts import Outbox, Sink, Webhook, log_event, webhook_of
 from llmcost_plugins.billing import Billing, Ending, Policies
 from llmcost_plugins.blocks import Block, Spending, block_bucket, current_blocks, entered
 from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetStatus, Subject, Unit
@@ -37,6 +37,7 @@ from llmcost_plugins.thresholds import Thresholds
 from llmcost_plugins.usage import Trust, Usage
 
 if TYPE_CHECKING:
+    from llmcost_plugins.monitor import Monitor
     from llmcost_plugins.settings import Settings
 
 _log: Final = logging.getLogger("llmcost_plugins")
@@ -73,6 +74,7 @@ class CostTracker:
         spool: folders for entries that the ledger could not take, of this ledger only; without any
             they are lost.
         sinks: who is told of thresholds and overdrafts.
+        webhook: where alerts of all processes are sent from here; `None` leaves that to others.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
@@ -95,6 +97,7 @@ class CostTracker:
         allow_without_ledger: bool = False,
         spool: Sequence[Path] = (),
         sinks: Sequence[Sink] = (log_event,),
+        webhook: Webhook | None = None,
     ) -> None:
         self.ledger = ledger
         self.zone = zone
@@ -110,7 +113,8 @@ class CostTracker:
         self._billing = Billing(lambda: self.catalog, ledger, policies)
         self._guard = Guard(ledger, hold_wait, self._over_limit)
         self._leases = Leases(ledger, clock, lease=hold_lease, call_max=call_max)
-        self._thresholds = Thresholds(ledger, sinks)
+        self._outbox = None if webhook is None else Outbox(ledger, webhook, clock)
+        self.thresholds = Thresholds(ledger, sinks, self._outbox)
         self._shadow = shadow
         self._allow_without_ledger = allow_without_ledger
         self._spool = Spool(spool) if spool else None
@@ -160,6 +164,7 @@ class CostTracker:
             allow_without_ledger=settings.ledger_errors == "allow",
             spool=settings.spool_folders(),
             sinks=sinks,
+            webhook=webhook_of(settings),
         )
 
     @property
@@ -183,6 +188,37 @@ class CostTracker:
         """Say how every bucket of the current periods stands."""
         now = self._clock()
         return budget_statuses(self.ledger, self.limits.book(now).budgets, now, self.zone)
+
+    def monitor(
+        self,
+        by: Sequence[str] = (),
+        *,
+        span: timedelta = timedelta(hours=1),
+        alert_at: Decimal | None = Decimal("0.9"),
+    ) -> "Monitor":
+        """Return what looks at the spending of all processes now, see `Monitor`.
+
+        Args:
+            by: labels to group the rates by.
+            span: what they look back on.
+            alert_at: the part of a limit; who is told of budgets is told, once a period, that one
+                is on the way beyond it. `None` tells nobody.
+
+        Raises:
+            ConfigurationError: an argument cannot be used.
+        """
+        from llmcost_plugins.monitor import Monitor
+
+        return Monitor(
+            self.ledger,
+            self.limits,
+            self.thresholds,
+            clock=self._clock,
+            zone=self.zone,
+            by=by,
+            span=span,
+            alert_at=alert_at,
+        )
 
     def set_budget(
         self,
@@ -488,7 +524,9 @@ class CostTracker:
         return self._open.get(call_id)
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close the ledger, after an attempt to send the alerts that wait."""
+        if self._outbox is not None:
+            self._outbox.close()
         self._leases.close()
         self.ledger.close()
 
@@ -578,7 +616,7 @@ class CostTracker:
         """Tell that a call goes on beyond a limit, and in shadow mode that it would not have."""
         if self._shadow:
             self._record_refusal(hold.call, warning)
-        self._thresholds.over_limit(hold, warning)
+        self.thresholds.over_limit(hold, warning)
 
     def _close_call(self, opened: OpenCall) -> bool:
         """Note the end of a call; return False when it had ended before."""
@@ -634,7 +672,7 @@ class CostTracker:
                 call.outcome, call.spent = outcome, settled.spent
                 for block in call.blocks:
                     block.spending.add(outcome.cost, outcome.saved)
-                self._thresholds.settled(call, outcome, settled)
+                self.thresholds.settled(call, outcome, settled)
             if status is Status.OK and usage.trust is Trust.PROVIDER:
                 self._billing.learn(call, usage)
         except Exception:  # noqa: BLE001 - the answer is paid for and must arrive

@@ -1,8 +1,8 @@
 """The command ``llmcost``.
 
 Data goes to standard output, messages to standard error. Exit status: 0 ok, 1 a finding (the
-demo's sums differ, prices differ or are missing, a call would not fit, the ledger is not sound),
-2 wrong use or configuration, 3 the ledger cannot be used.
+demo's sums differ, prices differ or are missing, a call would not fit, the ledger is not sound, an
+alert did not arrive), 2 wrong use or configuration, 3 the ledger cannot be used.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from llmcost_plugins.cli.alerts import alerts
 from llmcost_plugins.cli.budgets import budgets
 from llmcost_plugins.cli.ledger import ledger
 from llmcost_plugins.cli.options import format_option, instant, say_if_empty
@@ -60,6 +61,7 @@ def cli() -> None:
     """Cost control for LLM applications: what was spent, by whom, and what is left."""
 
 
+cli.add_command(alerts)
 cli.add_command(budgets)
 cli.add_command(prices)
 cli.add_command(ledger)

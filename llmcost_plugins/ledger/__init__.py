@@ -4,6 +4,7 @@ from datetime import UTC, tzinfo
 
 from llmcost_plugins.ledger.base import (
     GROUPS,
+    Alert,
     BucketState,
     Call,
     Change,
@@ -23,6 +24,7 @@ from llmcost_plugins.ledger.base import (
 
 __all__ = [
     "GROUPS",
+    "Alert",
     "BucketState",
     "Call",
     "Change",

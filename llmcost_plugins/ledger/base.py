@@ -156,6 +156,31 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that is told over the network once it was claimed, at least once.
+
+    Attributes:
+        bucket: the key of the bucket that it is about.
+        threshold: what that has reached; with *bucket* the alert's identity.
+        at: when.
+        payload: what is sent, a JSON object.
+        due_at: before then nobody else tries to send it.
+        tries: how often that was tried.
+        sent_at: when it was sent; `None` while it waits.
+        failure: why the last try has failed.
+    """
+
+    bucket: str
+    threshold: str
+    at: datetime
+    payload: str
+    due_at: datetime
+    tries: int = 0
+    sent_at: datetime | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a call ended and what it cost.
 
@@ -342,8 +367,34 @@ class Ledger(Protocol):
     def holds(self) -> list[OpenHold]:
         """Return what is held now, oldest first."""
 
-    def tell(self, bucket: str, threshold: str, at: datetime) -> bool:
-        """Claim the right to tell that a bucket has reached a threshold: once for all processes."""
+    def tell(self, bucket: str, threshold: str, at: datetime, payload: str = "") -> bool:
+        """Claim the right to tell that a bucket has reached a threshold: once for all processes.
+
+        With a *payload*, an alert that says so waits from then on, whatever becomes of the claimer.
+        """
+
+    def claim_alert(
+        self, now: datetime, until: datetime, *, since: datetime | None = None
+    ) -> Alert | None:
+        """Take the waiting alert that is due longest; nobody else is given it before *until*.
+
+        Args:
+            now: the current instant.
+            until: when it is due again, should nobody say what has become of it.
+            since: leaves out alerts older than that.
+        """
+
+    def alert_sent(self, alert: Alert, at: datetime) -> None:
+        """Note that an alert has arrived."""
+
+    def alert_failed(self, alert: Alert, again: datetime, failure: str) -> None:
+        """Note why an alert could not be sent, and when it is to be tried again."""
+
+    def next_alert(self, since: datetime | None = None) -> datetime | None:
+        """Return when the next waiting alert, not older than *since*, is due."""
+
+    def alerts(self) -> list[Alert]:
+        """Return all alerts, sent and waiting, oldest first."""
 
     def budgets(self) -> dict[BudgetKey, Budget | None]:
         """Return the budgets set while running; `None` where a scope is to have none."""

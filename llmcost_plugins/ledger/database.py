@@ -16,7 +16,7 @@ from llmcost_plugins.errors import LedgerUnavailable
 from llmcost_plugins.ledger.mounts import MOUNTS, network_file_system
 
 APPLICATION_ID: Final = 0x4C4C4D43
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 OLDEST_SQLITE: Final = (3, 37, 0)
 BUSY_TIMEOUT_S: Final = 10.0
 PAGE_BYTES: Final = 2048

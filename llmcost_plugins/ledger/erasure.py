@@ -183,6 +183,7 @@ class Erasure:
         self._in_flight = self._erase_holds(db, renamed)
         for key in self._bucket_keys(self._rows(db, "told")):
             db.execute(self._sql["forget_told"], (key,))
+            db.execute(self._sql["forget_alerts"], (key,))
         for (scope,) in self._rows(db, "budget_scopes"):
             if self._is_theirs(scope_parts(scope)):
                 db.execute(self._sql["forget_budgets"], (scope,))

@@ -14,6 +14,7 @@ from typing import Final, Self
 from llmcost_plugins.budgets import Bucket, Budget, BudgetKey, Unit
 from llmcost_plugins.errors import LedgerUnavailable, Refusal
 from llmcost_plugins.ledger.base import (
+    Alert,
     BucketState,
     Call,
     Change,
@@ -115,6 +116,7 @@ class MemoryLedger:
         self._known: dict[tuple[str, bool], _Line] = {}
         self._learned: dict[tuple[str, str], Learned] = {}
         self._told: set[tuple[str, str]] = set()
+        self._alerts: dict[tuple[str, str], Alert] = {}
         self._budgets: dict[BudgetKey, Budget | None] = {}
         self._changes: list[Change] = []
 
@@ -355,12 +357,63 @@ class MemoryLedger:
             del self._counts[bucket]
             return True
 
-    def tell(self, bucket: str, threshold: str, at: datetime) -> bool:  # noqa: ARG002 - kept by stores that last
+    def tell(self, bucket: str, threshold: str, at: datetime, payload: str = "") -> bool:
         """See `Ledger.tell`."""
         with self._changing():
-            before = len(self._told)
+            if (bucket, threshold) in self._told:
+                return False
             self._told.add((bucket, threshold))
-            return len(self._told) > before
+            if payload:
+                when = _in_utc(at)
+                self._alerts[bucket, threshold] = Alert(bucket, threshold, when, payload, when)
+            return True
+
+    def claim_alert(
+        self, now: datetime, until: datetime, *, since: datetime | None = None
+    ) -> Alert | None:
+        """See `Ledger.claim_alert`."""
+        with self._changing():
+            due = [alert for alert in self._waiting(since) if alert.due_at <= now]
+            if not due:
+                return None
+            first = min(due, key=lambda alert: alert.due_at)
+            return self._put(replace(first, due_at=_in_utc(until), tries=first.tries + 1))
+
+    def alert_sent(self, alert: Alert, at: datetime) -> None:
+        """See `Ledger.alert_sent`."""
+        with self._changing():
+            known = self._alerts.get((alert.bucket, alert.threshold))
+            if known is not None:
+                self._put(replace(known, sent_at=_in_utc(at), failure=""))
+
+    def alert_failed(self, alert: Alert, again: datetime, failure: str) -> None:
+        """See `Ledger.alert_failed`."""
+        with self._changing():
+            known = self._alerts.get((alert.bucket, alert.threshold))
+            if known is not None and known.sent_at is None:
+                self._put(replace(known, due_at=_in_utc(again), failure=failure))
+
+    def next_alert(self, since: datetime | None = None) -> datetime | None:
+        """See `Ledger.next_alert`."""
+        with _lock:
+            return min((alert.due_at for alert in self._waiting(since)), default=None)
+
+    def alerts(self) -> list[Alert]:
+        """See `Ledger.alerts`."""
+        with _lock:
+            found = list(self._alerts.values())
+        return sorted(found, key=lambda alert: (alert.at, alert.bucket, alert.threshold))
+
+    def _waiting(self, since: datetime | None) -> list[Alert]:
+        return [
+            alert
+            for alert in self._alerts.values()
+            if alert.sent_at is None and (since is None or alert.at >= since)
+        ]
+
+    def _put(self, alert: Alert) -> Alert:
+        self._alerts[alert.bucket, alert.threshold] = alert
+        return alert
 
     def budgets(self) -> dict[BudgetKey, Budget | None]:
         """See `Ledger.budgets`."""

@@ -8,6 +8,7 @@ from typing import Any
 from llmcost_plugins.budgets import Budget, Unit
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger.base import (
+    Alert,
     BucketState,
     Call,
     Charge,
@@ -221,3 +222,11 @@ def budget_row(budget: Budget | None) -> str | None:
 def budget_from(text: str | None) -> Budget | None:
     """Read what `budget_row` has written."""
     return None if text is None else Budget(**json.loads(text))
+
+
+def alert_from(row: tuple[Any, ...]) -> Alert:
+    """Return the alert that a row of ``alerts`` stands for."""
+    bucket, threshold, at, payload, sent_at, due_at, tries, failure = row
+    sent = None if sent_at is None else from_micros(sent_at)
+    when, due = from_micros(at), from_micros(due_at)
+    return Alert(bucket, threshold, when, payload, due, tries, sent, failure)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from llmcost_plugins.budgets import Bucket, Budget, BudgetKey, Unit
 from llmcost_plugins.errors import ConfigurationError, LedgerUnavailable, Refusal
 from llmcost_plugins.ledger.base import (
+    Alert,
     BucketState,
     Call,
     Change,
@@ -33,6 +34,7 @@ from llmcost_plugins.ledger.base import (
 from llmcost_plugins.ledger.database import Database
 from llmcost_plugins.ledger.named_sql import named_sql
 from llmcost_plugins.ledger.rows import (
+    alert_from,
     bucket_state_from,
     budget_from,
     budget_row,
@@ -410,10 +412,48 @@ class SQLiteLedger:
         with self._writing() as db:
             return db.execute(self._sql["drop_bucket"], (bucket,)).rowcount == 1
 
-    def tell(self, bucket: str, threshold: str, at: datetime) -> bool:
+    def tell(self, bucket: str, threshold: str, at: datetime, payload: str = "") -> bool:
         """See `Ledger.tell`."""
+        row = (bucket, threshold, micros(at))
         with self._writing() as db:
-            return db.execute(self._sql["tell"], (bucket, threshold, micros(at))).rowcount == 1
+            if db.execute(self._sql["tell"], row).rowcount == 0:
+                return False
+            if payload:
+                db.execute(self._sql["add_alert"], (*row, payload))
+            return True
+
+    def claim_alert(
+        self, now: datetime, until: datetime, *, since: datetime | None = None
+    ) -> Alert | None:
+        """See `Ledger.claim_alert`."""
+        start = micros(since) if since else -FOREVER
+        facts = {"now": micros(now), "until": micros(until), "since": start}
+        with self._writing() as db:
+            rows = db.execute(self._sql["claim_alert"], facts).fetchall()
+        return alert_from(rows[0]) if rows else None
+
+    def alert_sent(self, alert: Alert, at: datetime) -> None:
+        """See `Ledger.alert_sent`."""
+        with self._writing() as db:
+            db.execute(self._sql["alert_sent"], (alert.bucket, alert.threshold, micros(at)))
+
+    def alert_failed(self, alert: Alert, again: datetime, failure: str) -> None:
+        """See `Ledger.alert_failed`."""
+        row = (alert.bucket, alert.threshold, micros(again), failure)
+        with self._writing() as db:
+            db.execute(self._sql["alert_failed"], row)
+
+    def next_alert(self, since: datetime | None = None) -> datetime | None:
+        """See `Ledger.next_alert`."""
+        query, start = self._sql["next_alert"], micros(since) if since else -FOREVER
+        found = self._database.read(lambda db: db.execute(query, (start,)).fetchone())
+        return None if found[0] is None else from_micros(found[0])
+
+    def alerts(self) -> list[Alert]:
+        """See `Ledger.alerts`."""
+        query = self._sql["alerts"]
+        rows = self._database.read(lambda db: db.execute(query).fetchall())
+        return [alert_from(row) for row in rows]
 
     def budgets(self) -> dict[BudgetKey, Budget | None]:
         """See `Ledger.budgets`."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 import platformdirs
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llmcost_plugins.budgets import Action, Budget, parse_budgets, read_budgets
@@ -138,6 +138,9 @@ class Settings(BaseSettings):
         cache_dir: where completions are cached.
         cache_ttl: how long a cached completion is good.
         cache_size: bytes that the cache may take on disk.
+        alert_webhook: where alerts are sent, an address; empty for nowhere.
+        alert_secret: signs them.
+        alert_timeout: how long the webhook may be silent.
         cache_namespace: keeps tenants apart that share a cache folder.
     """
 
@@ -193,6 +196,14 @@ class Settings(BaseSettings):
     cache_ttl: Seconds = Field(default=timedelta(days=7), examples=["604800"])
     cache_size: int = Field(default=2**30, gt=0, examples=["1073741824"])
     cache_namespace: str = Field(default="", examples=["tenant-a"])
+
+    alert_webhook: str = Field(default="", examples=["https://alerts.example.com/llmcost"])
+    alert_secret: SecretStr = Field(
+        default=SecretStr(""), examples=["a-long-random-text-of-your-own"]
+    )
+    alert_timeout: Annotated[timedelta, BeforeValidator(_some_seconds)] = Field(
+        default=timedelta(seconds=5), examples=["5"]
+    )
 
     @property
     def fetched_prices(self) -> Path:

@@ -12,7 +12,16 @@ import pytest
 
 from llmcost_plugins.budgets import Bucket, Budget, BudgetKey, Unit
 from llmcost_plugins.errors import Refusal
-from llmcost_plugins.ledger import Change, Charge, Entry, HoldResult, Ledger, OpenHold, Status
+from llmcost_plugins.ledger import (
+    Alert,
+    Change,
+    Charge,
+    Entry,
+    HoldResult,
+    Ledger,
+    OpenHold,
+    Status,
+)
 from llmcost_plugins.periods import Period
 from llmcost_plugins.testing.ledger_facts import (
     LEASE,
@@ -371,6 +380,40 @@ class BucketContract:
         assert ledger.tell("b1", "0.8", NOON + LEASE) is False
         assert ledger.tell("b1", "0.9", NOON) is True
         assert ledger.tell("b2", "0.8", NOON) is True
+
+    def test_an_alert_waits_from_the_claim_on_and_is_given_to_one_at_a_time(
+        self, ledger: Ledger
+    ) -> None:
+        assert ledger.next_alert() is None
+        assert ledger.tell("b1", "0.8", NOON, '{"a": 1}') is True
+        assert ledger.tell("b1", "0.8", NOON, '{"a": 2}') is False
+        assert ledger.tell("b1", "0.9", NOON) is True
+        assert ledger.alerts() == [Alert("b1", "0.8", NOON, '{"a": 1}', NOON)]
+        assert ledger.claim_alert(NOON, NOON + LEASE, since=NOON + LEASE) is None
+        claimed = ledger.claim_alert(NOON, NOON + LEASE)
+        assert claimed == Alert("b1", "0.8", NOON, '{"a": 1}', NOON + LEASE, 1)
+        assert ledger.claim_alert(NOON, NOON + LEASE) is None
+        assert ledger.next_alert() == NOON + LEASE
+        again = ledger.claim_alert(NOON + LEASE, NOON + 2 * LEASE)
+        assert again is not None
+        assert again.tries == 2
+
+    def test_an_alert_that_failed_is_due_again_and_one_that_was_sent_is_not(
+        self, ledger: Ledger
+    ) -> None:
+        ledger.tell("b1", "0.8", NOON, "{}")
+        claimed = ledger.claim_alert(NOON, NOON + LEASE)
+        assert claimed is not None
+        ledger.alert_failed(claimed, NOON + timedelta(seconds=5), "it answered 500")
+        assert ledger.alerts()[0].failure == "it answered 500"
+        assert ledger.claim_alert(NOON, NOON + LEASE) is None
+        claimed = ledger.claim_alert(NOON + timedelta(seconds=5), NOON + LEASE)
+        assert claimed is not None
+        ledger.alert_sent(claimed, NOON + timedelta(seconds=6))
+        ledger.alert_failed(claimed, NOON, "too late")
+        (alert,) = ledger.alerts()
+        assert (alert.sent_at, alert.failure) == (NOON + timedelta(seconds=6), "")
+        assert ledger.next_alert() is None
 
     def test_a_question_how_buckets_stand_is_answered_for_those_that_exist(
         self, ledger: Ledger

@@ -168,6 +168,32 @@ FROM holds ORDER BY at, call_id;
 -- name: tell
 INSERT INTO told (bucket, threshold, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
 
+-- name: add_alert
+INSERT INTO alerts (bucket, threshold, at, payload, due_at) VALUES (?1, ?2, ?3, ?4, ?3)
+ON CONFLICT DO NOTHING;
+
+-- name: claim_alert
+UPDATE alerts SET due_at = :until, tries = tries + 1
+WHERE (bucket, threshold) = (
+    SELECT bucket, threshold FROM alerts
+    WHERE sent_at IS NULL AND due_at <= :now AND at >= :since ORDER BY due_at LIMIT 1
+)
+RETURNING bucket, threshold, at, payload, sent_at, due_at, tries, failure;
+
+-- name: alert_sent
+UPDATE alerts SET sent_at = ?3, failure = '' WHERE bucket = ?1 AND threshold = ?2;
+
+-- name: alert_failed
+UPDATE alerts SET due_at = ?3, failure = ?4
+WHERE bucket = ?1 AND threshold = ?2 AND sent_at IS NULL;
+
+-- name: next_alert
+SELECT min(due_at) FROM alerts WHERE sent_at IS NULL AND at >= ?;
+
+-- name: alerts
+SELECT bucket, threshold, at, payload, sent_at, due_at, tries, failure FROM alerts
+ORDER BY at, bucket, threshold;
+
 -- name: budgets
 SELECT scope, period, unit, budget FROM budgets ORDER BY scope, period, unit;
 

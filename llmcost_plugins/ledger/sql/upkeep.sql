@@ -227,6 +227,9 @@ SELECT DISTINCT bucket FROM told;
 -- name: forget_told
 DELETE FROM told WHERE bucket = ?;
 
+-- name: forget_alerts
+DELETE FROM alerts WHERE bucket = ?;
+
 -- name: budget_scopes
 SELECT DISTINCT scope FROM budgets;
 

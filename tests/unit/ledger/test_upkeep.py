@@ -256,17 +256,17 @@ MISSING = "the bucket 'x', which calls were charged to"
         ),
         (
             "DROP INDEX entries_at",
-            [Difference("the index 'entries_at' of schema 3", "there", "missing")],
+            [Difference("the index 'entries_at' of schema 4", "there", "missing")],
         ),
         (
             "CREATE TRIGGER ours AFTER DELETE ON told BEGIN SELECT 1; END",
-            [Difference("the trigger 'ours' of schema 3", "missing", "there")],
+            [Difference("the trigger 'ours' of schema 4", "missing", "there")],
         ),
         (
             "ALTER TABLE told ADD COLUMN more TEXT",
             [
                 Difference(
-                    "the table 'told' of schema 3",
+                    "the table 'told' of schema 4",
                     "the columns bucket, threshold, at",
                     "the columns bucket, threshold, at, more",
                 )
@@ -634,7 +634,9 @@ def test_a_person_leaves_no_trace_in_the_files(ledger: SQLiteLedger, path: Path)
     ledger.hold(make_hold(released := make_call(NOON, **theirs), 3, *BUDGETS))
     ledger.release(released.id)
     ledger.hold(make_hold(make_call(NOON, **theirs), 3, *BUDGETS, Budget(f"user:{NAME}+team:a", 9)))
-    ledger.tell(f"user:*|day|2026-03-10T00:00:00+00:00|{NAME}", "0.8", NOON)
+    ledger.tell(
+        f"user:*|day|2026-03-10T00:00:00+00:00|{NAME}", "0.8", NOON, f'{{"scope": "user:{NAME}"}}'
+    )
     own = Budget(f"team:a+user:{NAME}", 5, "day")
     ledger.set_budget(own.key, own, who="me", at=NOON)
     ledger.set_budget(own.key, None, who="me", at=NOON)
@@ -1069,7 +1071,7 @@ def test_a_vacuum_gives_back_what_a_purge_has_left(ledger: SQLiteLedger, path: P
 def test_the_facts_of_the_file(ledger: SQLiteLedger, path: Path) -> None:
     ledger.sweep(NOON)
     size = path.stat().st_size + path.with_name("ledger.db-wal").stat().st_size
-    expected = DatabaseFacts(path, size, 0o600, 3, "wal", 0, 0, None, None)
+    expected = DatabaseFacts(path, size, 0o600, 4, "wal", 0, 0, None, None)
     assert ledger.upkeep.database_facts() == expected
     make(ledger)
     make(ledger, NOON - DAY)

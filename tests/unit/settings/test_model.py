@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import SecretStr
 
 from llmcost_plugins.budgets import Action, Budget
 from llmcost_plugins.errors import ConfigurationError
@@ -48,6 +49,9 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "CACHE_TTL": [("3600", timedelta(hours=1))],
     "CACHE_SIZE": [("1000000", 10**6)],
     "CACHE_NAMESPACE": [("tenant-a", "tenant-a")],
+    "ALERT_WEBHOOK": [("https://a.example/x", "https://a.example/x"), ("", "")],
+    "ALERT_SECRET": [("a-long-random-text", SecretStr("a-long-random-text"))],
+    "ALERT_TIMEOUT": [("2.5", timedelta(seconds=2.5))],
 }
 BAD = {
     "BUDGETS": ["nonsense", "global=5/dy", "global=1;global=2", 'user:"x=5'],
@@ -66,6 +70,7 @@ BAD = {
     "TIMEZONE": ["", "Mars/Base", "../etc/passwd", "/etc/localtime"],
     "CACHE_TTL": ["-1", "a week"],
     "CACHE_SIZE": ["0", "-1", "1 GB"],
+    "ALERT_TIMEOUT": ["0", "-1", "soon"],
 }
 
 

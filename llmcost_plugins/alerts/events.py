@@ -23,6 +23,8 @@ class Kind(StrEnum):
     """A call goes on beyond the limit, because its budget only warns or nothing is enforced."""
     OVERDRAFT = "overdraft"
     """The provider has billed more than was held, and the limit is passed by it."""
+    PROJECTED = "projected"
+    """As it went so far, the period will end above a part of the limit; told once for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class BudgetEvent:
         spent: what is spent.
         at: when.
         threshold: the part of the limit that was reached, for that kind.
-        model: the model of the call that did it.
+        model: the model of the call that did it; empty for a projection.
+        projected: where the period will end as it went so far, for that kind.
     """
 
     kind: Kind
@@ -50,6 +53,7 @@ class BudgetEvent:
     at: datetime
     threshold: Decimal | None = None
     model: str = ""
+    projected: int | None = None
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -57,6 +61,9 @@ class BudgetEvent:
         what = f"budget {self.scope!r} per {self.period}"
         if self.kind is Kind.THRESHOLD:
             return f"{what} has reached {self.threshold:.0%}: {spent} of {limit} spent"
+        if self.kind is Kind.PROJECTED:
+            end = format_count(self.projected or 0, self.unit)
+            return f"{what} is on the way to {end} of {limit}: {spent} spent so far"
         if self.kind is Kind.OVERDRAFT:
             return f"{what} is overdrawn: {spent} of {limit} spent, by a call to {self.model!r}"
         over = f"{what} is over its limit of {limit} ({spent} spent)"
