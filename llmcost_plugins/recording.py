@@ -63,7 +63,7 @@ def spec_of(
         ConfigurationError: the model or the id is empty, or a label cannot be used.
     """
     for name, value in (("model", model), ("request_id", call_id)):
-        if not isinstance(value, str) or not value.strip():
+        if not value.strip():
             msg = f"{name}={value!r} is no name; a good value is a word such as 'gpt-4o'"
             raise ConfigurationError(msg)
     return CallSpec(call_id, model, provider, CallSize(0, 0), make_labels(labels, tags))

@@ -24,7 +24,17 @@ from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnkno
 from llmcost_plugins.guard import Guard
 from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels
 from llmcost_plugins.leases import Leases
-from llmcost_plugins.ledger import Call, Charge, Hold, Ledger, Outcome, Settled, Status, open_ledger
+from llmcost_plugins.ledger import (
+    Call,
+    Charge,
+    Entry,
+    Hold,
+    Ledger,
+    Outcome,
+    Settled,
+    Status,
+    open_ledger,
+)
 from llmcost_plugins.limits import Limits
 from llmcost_plugins.pricing import CallSize, Catalog, Mode, Prices, Resolution
 from llmcost_plugins.pricing.catalog import shared_catalog
@@ -637,6 +647,20 @@ class CostTracker:
         for block in current_blocks():
             block.spending.add(outcome.cost, outcome.saved)
         return outcome
+
+    def record_entry(self, entry: Entry) -> bool:
+        """Write an entry of another ledger as it is, and charge it to the budgets of here.
+
+        Returns:
+            False when the call is in the ledger already.
+
+        Raises:
+            LedgerUnavailable: it could not be recorded.
+        """
+        call = entry.call
+        subject = Subject(call.model, call.provider, call.labels, call.run)
+        buckets = self.limits.book(self._clock()).buckets(subject, call.at)
+        return self.ledger.record(call, entry.outcome, buckets)
 
     def _replay(self, now: datetime) -> None:
         if self._spool is None or not self._spool.waits(now):

@@ -17,6 +17,7 @@ from llmcost_plugins.cli.budgets import budgets
 from llmcost_plugins.cli.ledger import ledger
 from llmcost_plugins.cli.options import format_option, instant, say_if_empty
 from llmcost_plugins.cli.prices import prices
+from llmcost_plugins.cli.records import export_command, import_command
 from llmcost_plugins.errors import (
     LedgerUnavailable,
     LLMCostError,
@@ -63,6 +64,8 @@ def cli() -> None:
 cli.add_command(budgets)
 cli.add_command(prices)
 cli.add_command(ledger)
+ledger.add_command(import_command)
+cli.add_command(export_command)
 
 
 @cli.command()
