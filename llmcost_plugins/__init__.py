@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from llmcost_plugins.labels import attribute
     from llmcost_plugins.policies import Rule
+    from llmcost_plugins.reporter import CostReporter
     from llmcost_plugins.settings import Settings
     from llmcost_plugins.tracker import CostTracker, default_tracker, set_default_tracker
     from llmcost_plugins.usage import Usage
@@ -36,6 +37,7 @@ __all__ = [
     "CompletionCache",
     "ConfigurationError",
     "CoolDowns",
+    "CostReporter",
     "CostTracker",
     "LLMCostError",
     "LedgerUnavailable",
@@ -57,6 +59,7 @@ _load = lazy_names(
         **dict.fromkeys(("CostTracker", "default_tracker", "set_default_tracker"), "tracker"),
         "CompletionCache": "cache",
         "CoolDowns": "cool_downs",
+        "CostReporter": "reporter",
         "Rule": "policies",
         "Settings": "settings",
         "Usage": "usage",
