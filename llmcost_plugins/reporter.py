@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from itertools import product
 from typing import Final
 
-from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.ledger import Entry, Ledger, Status, Total
 from llmcost_plugins.ledger.rules import sums_of
 from llmcost_plugins.ledger.slots import from_micros, slot_of
@@ -64,9 +64,22 @@ class CostReporter:
             ConfigurationError: a group or the period means nothing.
         """
         span = named_window(period, now, self._zone)
+        earlier = _before(span, period, now, self._zone)
+        return self.over(span, by, earlier)
+
+    def over(self, span: Window, by: Sequence[str] = (), earlier: Window | None = None) -> Report:
+        """Sum what was spent in a span of time; see `report`.
+
+        Args:
+            span: from when to before when; `None` is no end.
+            by: see `report`.
+            earlier: what to compare with.
+
+        Raises:
+            ConfigurationError: a group means nothing.
+        """
         scanned = self._check(by)
         rows = self._scan(by, span) if scanned else self._kept(by, span)
-        earlier = _before(span, period, now, self._zone)
         previous = None if earlier is None else self._total(earlier)
         return Report(tuple(by), tuple(rows), self._total(span), previous, span, scanned)
 
@@ -74,7 +87,7 @@ class CostReporter:
         fine = [one for one in by if one in {"hour", "tag"} or one.startswith(_LABEL)]
         for one in by:
             if (one not in fine and one not in REPORT_GROUPS) or one == _LABEL:
-                good = ", ".join((*REPORT_GROUPS, "hour", "tag", "label.KEY"))
+                good = describe_choices((*REPORT_GROUPS, "hour", "tag", "label.KEY"))
                 msg = f"cannot report by {one!r}; it must be some of {good}"
                 raise ConfigurationError(msg)
         return bool(fine)
