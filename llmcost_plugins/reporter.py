@@ -10,7 +10,7 @@ from typing import Final
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.ledger import Entry, Ledger, Status, Total
 from llmcost_plugins.ledger.rules import sums_of
-from llmcost_plugins.ledger.slots import from_micros, slot_of
+from llmcost_plugins.ledger.slots import SLOT, from_micros, slot_of
 from llmcost_plugins.periods import Period, Window, window
 from llmcost_plugins.reports import REPORT_GROUPS, ReportRow, rows_of, spend
 
@@ -64,7 +64,7 @@ class CostReporter:
             ConfigurationError: a group or the period means nothing.
         """
         span = named_window(period, now, self._zone)
-        earlier = _before(span, period, now, self._zone)
+        earlier = _before(span, period, self._zone)
         return self.over(span, by, earlier)
 
     def over(self, span: Window, by: Sequence[str] = (), earlier: Window | None = None) -> Report:
@@ -121,7 +121,8 @@ def named_window(name: str, now: datetime, zone: tzinfo) -> Window:
 
     Args:
         name: the current ``hour``, ``day``, ``week``, ``month``, ``quarter``, ``year``; ``total``;
-            ``mtd`` (this month until now), ``last-month``; or ``2026``, ``2026-Q4``, ``2026-11``,
+            ``mtd`` (this month, the half hour that runs included),
+            ``last-month``; or ``2026``, ``2026-Q4``, ``2026-11``,
             ``2026-11-03``.
         now: the current instant.
         zone: whose calendar.
@@ -133,7 +134,8 @@ def named_window(name: str, now: datetime, zone: tzinfo) -> Window:
         return window(Period(name), now, zone)
     month = window(Period.MONTH, now, zone)
     if name == "mtd":
-        return Window(month.start, now)
+        # Sums are kept by the half hour: the one that runs belongs to the month, too.
+        return Window(month.start, from_micros(slot_of(now) + SLOT))
     if name == "last-month" and month.start is not None:
         return window(Period.MONTH, month.start - timedelta(microseconds=1), zone)
     if found := _NAMED.fullmatch(name):
@@ -152,14 +154,14 @@ def named_window(name: str, now: datetime, zone: tzinfo) -> Window:
     raise ConfigurationError(msg)
 
 
-def _before(span: Window, name: str, now: datetime, zone: tzinfo) -> Window | None:
+def _before(span: Window, name: str, zone: tzinfo) -> Window | None:
     if span.start is None or span.end is None:
         return None
     just_before = span.start - timedelta(microseconds=1)
     if name == "mtd":
         earlier = window(Period.MONTH, just_before, zone)
         assert earlier.start is not None  # noqa: S101 - a month has one
-        return Window(earlier.start, min(earlier.start + (now - span.start), span.start))
+        return Window(earlier.start, min(earlier.start + (span.end - span.start), span.start))
     for period in Period:
         if window(period, span.start, zone) == span:
             return window(period, just_before, zone)

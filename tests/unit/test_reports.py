@@ -65,7 +65,7 @@ def test_the_period_before_is_compared(ledger: Ledger, clock: FakeClock) -> None
         ("2026-Q4", datetime(2026, 10, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
         ("2026-11-03", datetime(2026, 11, 3, tzinfo=UTC), datetime(2026, 11, 4, tzinfo=UTC)),
         ("last-month", datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)),
-        ("mtd", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 10, 12, tzinfo=UTC)),
+        ("mtd", datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 10, 12, 30, tzinfo=UTC)),
     ],
 )  # fmt: skip
 def test_a_period_has_its_name(name: str, start: datetime, end: datetime) -> None:
@@ -82,3 +82,11 @@ def test_what_is_no_period_is_refused_by_name(name: str) -> None:
 def test_an_unknown_group_is_refused_by_name(ledger: Ledger) -> None:
     with pytest.raises(ConfigurationError, match="'colour'"):
         CostReporter(ledger, UTC).report(["colour"], now=NOON)
+
+
+def test_the_month_to_date_has_the_call_of_just_now(ledger: Ledger, clock: FakeClock) -> None:
+    tracker = make_tracker(ledger, clock)
+    at = NOON + timedelta(minutes=17)
+    tracker.record_usage("gpt-4o", Usage(input=1000), at=at - timedelta(seconds=1))
+    report = CostReporter(ledger, UTC).report(["model"], "mtd", now=at)
+    assert report.total.cost == Decimal("0.0025")
