@@ -214,7 +214,14 @@ def _read_jsonl(texts: Iterator[str]) -> Iterator[Line]:
 
 
 def _read_csv(texts: Iterator[str]) -> Iterator[Line]:
-    reader = csv.reader(texts, strict=True)
+    taken: list[str] = []  # what the reader has taken for its next row, for the rejected lines
+
+    def noted() -> Iterator[str]:
+        for text in texts:
+            taken.append(text)
+            yield text
+
+    reader = csv.reader(noted(), strict=True)
     try:
         header = next(reader, [])
     except csv.Error as error:
@@ -222,14 +229,17 @@ def _read_csv(texts: Iterator[str]) -> Iterator[Line]:
         raise ConfigurationError(msg) from None
     check_columns(header)
     while True:
+        taken.clear()
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield Line(reader.line_num, "", None, f"it is no CSV: {error}")
+            yield Line(
+                reader.line_num, "".join(taken).rstrip("\r\n"), None, f"it is no CSV: {error}"
+            )
             continue
         if cells is None:
             return
-        text = ",".join(cells)
+        text = "".join(taken).rstrip("\r\n")
         if len(cells) != len(header):
             if cells:
                 why = f"it has {len(cells)} columns, the header {len(header)}"

@@ -108,3 +108,13 @@ def test_what_is_exported_can_be_imported_exactly(llmcost: Run, tmp_path: Path, 
     assert done.returncode == 0, done.stderr
     assert llmcost("export", "--format", form, ledger="other.db").stdout == written.stdout
     assert "3 known" in llmcost("ledger", "import", f"out.{form}").stderr
+
+
+def test_an_open_quote_loses_no_line(llmcost: Run, tmp_path: Path) -> None:
+    broken = 'r2,2026-03-10T12:00:00Z,gpt-4o,5,1,"u1,eu\nr3,2026-03-10T12:00:00Z,gpt-4o,1,1,u,eu\n'
+    (tmp_path / "log.csv").write_text(HEADER + GOOD + broken)
+    done = llmcost("ledger", "import", "log.csv")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    (line,) = (tmp_path / "log.csv.rejected.jsonl").read_text().splitlines()
+    assert json.loads(line)["text"] == broken.rstrip()
+    assert costs(tmp_path) == [3_500_000]
