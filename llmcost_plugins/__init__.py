@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PriceUnknown,
     )
     from llmcost_plugins.labels import attribute
+    from llmcost_plugins.reporter import CostReporter
     from llmcost_plugins.rules import Rule
     from llmcost_plugins.settings import Settings
     from llmcost_plugins.tracker import CostTracker, default_tracker, set_default_tracker
@@ -37,6 +38,7 @@ __all__ = [
     "CompletionCache",
     "ConfigurationError",
     "CoolDowns",
+    "CostReporter",
     "CostTracker",
     "LLMCostError",
     "LedgerUnavailable",
@@ -59,6 +61,7 @@ _load = lazy_names(
         **dict.fromkeys(("CostTracker", "default_tracker", "set_default_tracker"), "tracker"),
         "CompletionCache": "cache",
         "CoolDowns": "cool_downs",
+        "CostReporter": "reporter",
         "Rule": "rules",
         "Settings": "settings",
         "Usage": "usage",

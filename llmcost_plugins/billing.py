@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from llmcost_plugins.answers import Answers
 from llmcost_plugins.budgets import Unit
 from llmcost_plugins.calibration import Calibration
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.labels import Labels
-from llmcost_plugins.ledger import Ledger, Outcome, Status
+from llmcost_plugins.ledger import Call, Ledger, Outcome, Status
 from llmcost_plugins.money import round_to_nano
 from llmcost_plugins.pricing import (
     CallSize,
@@ -64,6 +64,18 @@ class Ending(NamedTuple):
     usage: Usage
     served: str | None
     detail: str
+
+
+class Described(Protocol):
+    """What pricing asks of a call, whoever has made it."""
+
+    @property
+    def spec(self) -> CallSpec:
+        """What is known of it."""
+
+    @property
+    def call(self) -> Call:
+        """The same as the ledger knows it."""
 
 
 class _Priced(NamedTuple):
@@ -226,7 +238,7 @@ class Billing:
             answer = -(-usage.completion_tokens // max(size.choices, 1))
             self._answers.note(model, call.feature, answer)
 
-    def outcome(self, call: OpenCall, ended: Ending, now: datetime) -> Outcome:
+    def outcome(self, call: Described, ended: Ending, now: datetime) -> Outcome:
         """Price how a call went."""
         status, usage, served = ended.status, ended.usage, ended.served
         priced = self._cost(call, usage, served)
@@ -252,7 +264,7 @@ class Billing:
             lines=priced.lines,
         )
 
-    def _cost(self, call: OpenCall, usage: Usage, served: str | None) -> _Priced:
+    def _cost(self, call: Described, usage: Usage, served: str | None) -> _Priced:
         found = self._billed_as(call.spec, served)
         prefers = self._policies.prefer_stated_cost
         stated = usage.stated_cost

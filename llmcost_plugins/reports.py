@@ -1,6 +1,6 @@
 """Questions asked of the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -89,10 +89,15 @@ def spend(
             for name, value in zip(by, total.group, strict=True)
         )
         merged[group] = _add(merged.get(group), total, group)
-    rows = [_row(total) for total in merged.values()]
+    rows = rows_of(merged.values())
     if "day" in by:
         return sorted(rows, key=lambda row: row.group)
     return sorted(rows, key=lambda row: (-row.cost, -row.saved, row.group))
+
+
+def rows_of(totals: Iterable[Total]) -> list[ReportRow]:
+    """Return sums as lines of a report."""
+    return [_row(total) for total in totals]
 
 
 def budget_statuses(

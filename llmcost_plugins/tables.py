@@ -88,10 +88,26 @@ def write_csv(records: Sequence[Record]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def report_table(rows: Sequence[ReportRow], by: Sequence[str], title: str) -> Table:
-    """Return a report as a table, with a line of sums when there are several rows."""
+def report_table(
+    rows: Sequence[ReportRow],
+    by: Sequence[str],
+    title: str,
+    total: ReportRow | None = None,
+    previous: ReportRow | None = None,
+) -> Table:
+    """Return a report as a table, with a line of sums when there are several rows.
+
+    Args:
+        rows: its lines.
+        by: what they are grouped by.
+        title: its title.
+        total: the sums, where they are not those of the lines: a call may be in several.
+        previous: the sums of the period before.
+    """
     table = plain_table(title, show_footer=len(rows) > 1)
-    sums = _sums(rows)
+    sums = total or _sums(rows)
+    if previous is not None and previous.calls:
+        table.caption = f"the period before: {_money(previous.cost)}, {previous.calls:,} calls"
     for place, name in enumerate(by):
         table.add_column(name.capitalize(), footer="total" if place == 0 else "", **_GROUP)
     for heading, show in _COLUMNS.items():

@@ -24,12 +24,23 @@ from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnkno
 from llmcost_plugins.guard import Guard
 from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels, make_labels
 from llmcost_plugins.leases import Leases
-from llmcost_plugins.ledger import Call, Charge, Hold, Ledger, Outcome, Settled, Status, open_ledger
+from llmcost_plugins.ledger import (
+    Call,
+    Charge,
+    Entry,
+    Hold,
+    Ledger,
+    Outcome,
+    Settled,
+    Status,
+    open_ledger,
+)
 from llmcost_plugins.limits import Limits
 from llmcost_plugins.pricing import CallSize, Catalog, Estimate, Mode, Prices, Resolution
 from llmcost_plugins.pricing.catalog import shared_catalog
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
+from llmcost_plugins.recording import RecordedCall, aware, served_from, spec_of, usage_from
 from llmcost_plugins.reports import budget_statuses
 from llmcost_plugins.spool import Spool
 from llmcost_plugins.standing import Decision, Left, decide, parts_left
@@ -532,8 +543,7 @@ class CostTracker:
 
     def _prepare(self, spec: CallSpec) -> tuple[OpenCall, Hold]:
         now = self._clock()
-        if self._spool is not None and self._spool.waits(now):
-            self._replay()
+        self._replay(now)
         found = self._billing.resolve(spec.model, spec.provider)
         call, buckets = self._buckets(spec, now, found)
         refuses = self._policies.unknown_model.refuse and not self._shadow
@@ -697,8 +707,75 @@ class CostTracker:
             self.note_failure("the entry of the call %s waits in %s", call.spec.id, path)
             return Settled({})
 
-    def _replay(self) -> None:
-        assert self._spool is not None  # noqa: S101 - asked by the caller
+    def record_usage(  # noqa: PLR0913 - keyword-only facts with defaults
+        self,
+        model: str,
+        usage: object,
+        *,
+        provider: str | None = None,
+        request_id: str | None = None,
+        at: datetime | None = None,
+        tags: Iterable[str] = (),
+        **labels: str | int | None,
+    ) -> Outcome | None:
+        """Record a call that no integration has seen, and charge it to its budgets.
+
+        It was made, so no budget refuses it.
+
+        Args:
+            model: the name of the model as requested.
+            usage: a `Usage`, or a provider's report or answer, as a mapping or an SDK's object.
+            provider: whose model it is, where the name leaves that open.
+            request_id: the same id is the same call, which is recorded once; a new one by default.
+            at: when the call was made, by which it is priced and its budgets' periods are chosen;
+                now by default.
+            tags: free words.
+            labels: who caused it; they win over the `attribute` blocks in force.
+
+        Returns:
+            What was recorded; `None` when the call is in the ledger already.
+
+        Raises:
+            ConfigurationError: an argument cannot be used.
+            LedgerUnavailable: it could not be recorded, nor kept in the spool.
+        """
+        now = self._clock()
+        self._replay(now)
+        found = usage_from(usage, provider)
+        id_ = uuid.uuid4().hex if request_id is None else request_id
+        spec = spec_of(id_, model, provider, labels, tags)
+        call, buckets = self._buckets(spec, now if at is None else aware(at))
+        ending = Ending(Status.OK, found, served_from(usage), "")
+        outcome = self._billing.outcome(RecordedCall(spec, call), ending, now)
+        try:
+            if not self.ledger.record(call, outcome, buckets):
+                return None
+        except LedgerUnavailable as error:
+            if self._spool is None:
+                raise
+            path = self._spool.add(call, outcome, buckets)
+            self.note_failure("the entry of the call %s waits in %s: %s", id_, path, error)
+        for block in current_blocks():
+            block.spending.add(outcome.cost, outcome.saved)
+        return outcome
+
+    def record_entry(self, entry: Entry) -> bool:
+        """Write an entry of another ledger as it is, and charge it to the budgets of here.
+
+        Returns:
+            False when the call is in the ledger already.
+
+        Raises:
+            LedgerUnavailable: it could not be recorded.
+        """
+        call = entry.call
+        subject = Subject(call.model, call.provider, call.labels, call.run)
+        buckets = self.limits.book(self._clock()).buckets(subject, call.at)
+        return self.ledger.record(call, entry.outcome, buckets)
+
+    def _replay(self, now: datetime) -> None:
+        if self._spool is None or not self._spool.waits(now):
+            return
         try:
             count = self._spool.replay(self.ledger)
         except (LedgerUnavailable, OSError):

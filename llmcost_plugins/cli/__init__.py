@@ -18,14 +18,16 @@ from llmcost_plugins.cli.budgets import budgets
 from llmcost_plugins.cli.ledger import ledger
 from llmcost_plugins.cli.options import format_option, instant, say_if_empty
 from llmcost_plugins.cli.prices import prices
+from llmcost_plugins.cli.records import export_command, import_command
 from llmcost_plugins.errors import (
     LedgerUnavailable,
     LLMCostError,
     MissingExtra,
 )
 from llmcost_plugins.ledger import open_ledger
-from llmcost_plugins.periods import Period, window
-from llmcost_plugins.reports import REPORT_GROUPS, spend
+from llmcost_plugins.periods import Period, Window
+from llmcost_plugins.reporter import CostReporter
+from llmcost_plugins.reports import REPORT_GROUPS
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import (
     Format,
@@ -65,6 +67,8 @@ cli.add_command(alerts)
 cli.add_command(budgets)
 cli.add_command(prices)
 cli.add_command(ledger)
+ledger.add_command(import_command)
+cli.add_command(export_command)
 
 
 @cli.command()
@@ -85,14 +89,15 @@ def demo(model: str | None) -> int:
     default="model",
     show_default=True,
     metavar="GROUPS",
-    help=f"What to group by, joined by commas: {', '.join(REPORT_GROUPS)}.",
+    help=f"What to group by, joined by commas: {', '.join(REPORT_GROUPS)}, hour, tag, label.KEY.",
 )
 @click.option(
     "--period",
-    type=click.Choice([period.value for period in Period]),
     default=Period.MONTH.value,
     show_default=True,
-    help="The current one of these periods, in LLMCOST_TIMEZONE.",
+    metavar="PERIOD",
+    help="day, week, month …: the current one; mtd, last-month, 2026, 2026-Q4, 2026-11, "
+    "2026-11-03; in LLMCOST_TIMEZONE.",
 )
 @click.option("--since", metavar="DATE", help="Instead of a period: from this day (or time) on.")
 @click.option("--until", metavar="DATE", help="Up to before this day (or time).")
@@ -101,17 +106,20 @@ def report(by: str, period: str, since: str | None, until: str | None, form: str
     """Sum what was spent."""
     settings = Settings.from_env()
     groups = [group.strip() for group in by.split(",") if group.strip()]
-    start = window(Period(period), utc_now(), settings.timezone).start
-    if since or until:
-        start = instant(since, "--since", settings)
-    end = instant(until, "--until", settings)
+    start, end = instant(since, "--since", settings), instant(until, "--until", settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
-        rows = spend(store, groups, zone=settings.timezone, since=start, until=end)
+        reporter = CostReporter(store, settings.timezone)
+        if since or until:
+            found = reporter.over(Window(start, end), groups)
+        else:
+            found = reporter.report(groups, period, now=utc_now())
         say_if_empty(store, settings)
-    title = f"Spend by {', '.join(groups)}{_span(start, end, settings)}"
+    title = f"Spend by {', '.join(groups)}{_span(found.span.start, found.span.end, settings)}"
+    if found.scanned:
+        click.echo("no sums are kept of these groups: every entry of the span was read", err=True)
     show(
-        report_records(rows, groups),
-        lambda: report_table(rows, groups, title),
+        report_records(found.rows, groups),
+        lambda: report_table(found.rows, groups, title, found.total, found.previous),
         Format(form),
         Console(),
     )

@@ -91,6 +91,26 @@ def test_report_can_look_at_a_span(llmcost: Run, ledger: Path) -> None:
     assert json.loads(done.stdout) == []
 
 
+@pytest.mark.parametrize("period", ["mtd", "month", "year", "total"])
+def test_report_takes_named_periods(llmcost: Run, ledger: Path, period: str) -> None:
+    url = f"sqlite:///{ledger}"
+    done = llmcost("report", "--period", period, "--format", "json", LLMCOST_LEDGER=url)
+    assert sum(Decimal(row["cost_usd"]) for row in json.loads(done.stdout)) >= 0
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_period_that_is_none_is_wrong_use(llmcost: Run, ledger: Path) -> None:
+    done = llmcost("report", "--period", "2026-13", LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'2026-13'" in done.stderr
+
+
+def test_report_by_tag_says_that_it_read_every_entry(llmcost: Run, ledger: Path) -> None:
+    done = llmcost("report", "--by", "tag", LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert done.returncode == 0
+    assert "every entry" in done.stderr
+
+
 def test_budgets_show_limit_spent_and_left(llmcost: Run, ledger: Path) -> None:
     settings = {"LLMCOST_LEDGER": f"sqlite:///{ledger}", "LLMCOST_BUDGETS": BUDGETS}
     done = llmcost("budgets", "--format", "json", **settings)
