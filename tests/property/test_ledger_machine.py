@@ -124,6 +124,9 @@ class LedgerMachine(RuleBasedStateMachine):
             for held in self.holds.values():
                 if self.belongs(bucket, held.call) and held.call.id != but:
                     held.keys[bucket.key] = held.charge.of(bucket.unit)
+            # Calls in flight join a new bucket also where they are more than its limit.
+            joined = spent + sum(self.held_in(bucket.key))
+            self.states[bucket.key].largest_limit = max(bucket.limit, joined)
         found = self.states[bucket.key]
         found.largest_limit = max(found.largest_limit, bucket.limit)
         return found
