@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from llmcost_plugins.alerts import Outbox, Sink, Webhook, log_event, webhook_of
 from llmcost_plugins.billing import Billing, Ending, Policies
-from llmcost_plugins.blocks import Block, Spending, block_bucket, current_blocks, entered
+from llmcost_plugins.blocks import Block, block_bucket, current_blocks, entered
 from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetStatus, Subject, Unit
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown, Refusal
@@ -42,6 +42,7 @@ from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
 from llmcost_plugins.recording import RecordedCall, aware, served_from, spec_of, usage_from
 from llmcost_plugins.reports import budget_statuses
+from llmcost_plugins.spending import Spending
 from llmcost_plugins.spool import Spool
 from llmcost_plugins.standing import Decision, Left, decide, parts_left
 from llmcost_plugins.thresholds import Thresholds

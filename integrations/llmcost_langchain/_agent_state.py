@@ -7,11 +7,12 @@ from uuid import uuid4
 
 from langchain.agents.middleware.types import AgentState, PrivateStateAttr
 
-from llmcost_plugins.blocks import Block, Spending
+from llmcost_plugins.blocks import Block
 from llmcost_plugins.budgets import Bucket, Budget
 from llmcost_plugins.errors import LedgerUnavailable
 from llmcost_plugins.ledger import Ledger
 from llmcost_plugins.money import nano_to_usd, usd_to_nano
+from llmcost_plugins.spending import Spending
 
 _KEPT: Final = 4096
 

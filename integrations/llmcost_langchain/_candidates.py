@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from langchain_core.language_models import BaseChatModel
 
 from llmcost_plugins.errors import ConfigurationError, MissingExtra
-from llmcost_plugins.settings import Settings
 
 _EXAMPLE = "FallbackRouter(['openai:gpt-4o', 'openai:gpt-4o-mini'])"
 
@@ -18,6 +17,8 @@ def candidates(stated: Iterable[BaseChatModel | str] | None) -> list[BaseChatMod
         MissingExtra: a name was given, and the package `langchain` is not installed.
     """
     if stated is None:
+        from llmcost_plugins.settings import Settings
+
         stated = Settings.from_env().fallback_models
         if not stated:
             msg = (

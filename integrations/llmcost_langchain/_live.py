@@ -3,12 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from llmcost_plugins.calls import OpenCall
-from llmcost_plugins.guard import Owner, current_owner
-from llmcost_plugins.streams import Streamed
+if TYPE_CHECKING:
+    from llmcost_plugins.calls import OpenCall
+    from llmcost_plugins.guard import Owner
+    from llmcost_plugins.streams import Streamed
 
 _KEPT: Final = 1024
 
@@ -61,7 +62,7 @@ class LiveCall:
         "streamed",
     )
 
-    def __init__(self, opened: OpenCall, parent: UUID | None, batch: Batch | None) -> None:
+    def __init__(self, opened: "OpenCall", parent: UUID | None, batch: Batch | None) -> None:
         self.opened = opened
         self.parent = parent
         self.batch = batch
@@ -114,6 +115,8 @@ class LiveCalls:
         """Return the batch whose prompts begin in this thread or task; `None` for a single one."""
         if not isinstance(size, int) or size < 2:  # noqa: PLR2004 - one is no batch
             return None
+        from llmcost_plugins.guard import current_owner
+
         owner = current_owner()
         with self._lock:
             batch = self._beginning.get(owner)
@@ -133,7 +136,7 @@ class LiveCalls:
             self._calls = {r: c for r, c in self._calls.items() if c.batch is not batch}
 
     def add(
-        self, run_id: UUID, opened: OpenCall, parent: UUID | None, batch: Batch | None
+        self, run_id: UUID, opened: "OpenCall", parent: UUID | None, batch: Batch | None
     ) -> LiveCall:
         """Note that a call has begun."""
         call = LiveCall(opened, parent, batch)

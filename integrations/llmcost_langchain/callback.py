@@ -10,8 +10,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from llmcost_langchain._live import LiveCall, LiveCalls
 from llmcost_langchain._runs import run_roots
-from llmcost_plugins.blocks import Spending
 from llmcost_plugins.labels import Labels, make_labels, take_labels
+from llmcost_plugins.spending import Spending
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage

@@ -93,7 +93,16 @@ def test_an_import_opens_nothing_and_starts_nothing(module: str, own_home: Path)
 
 
 @pytest.mark.parametrize("module", ["llmcost_plugins", *ADAPTERS])
-@pytest.mark.parametrize("heavy", ["litellm", "diskcache", "pydantic_settings"])
+@pytest.mark.parametrize(
+    "heavy",
+    [
+        "litellm",
+        "diskcache",
+        "pydantic_settings",
+        "llmcost_plugins.ledger",
+        "llmcost_plugins.pricing",
+    ],
+)
 def test_an_import_leaves_what_is_heavy_for_first_use(
     module: str, heavy: str, own_home: Path
 ) -> None:
