@@ -26,7 +26,7 @@ from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels
 from llmcost_plugins.leases import Leases
 from llmcost_plugins.ledger import Call, Charge, Hold, Ledger, Outcome, Settled, Status, open_ledger
 from llmcost_plugins.limits import Limits
-from llmcost_plugins.pricing import CallSize, Catalog, Mode, Prices, Resolution
+from llmcost_plugins.pricing import CallSize, Catalog, Estimate, Mode, Prices, Resolution
 from llmcost_plugins.pricing.catalog import shared_catalog
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
@@ -353,6 +353,28 @@ class CostTracker:
         except (BudgetExceeded, LedgerUnavailable) as error:
             self._go_on_after(call, error)
         return self._opened(call)
+
+    def answered(self, spec: CallSpec, usage: Usage, served: str | None = None) -> OpenCall:
+        """Record a call that a cache has answered; it needs no room in any budget.
+
+        Args:
+            spec: the call that was not made.
+            usage: what the answer had used when it was bought; its price today is what is saved.
+            served: the model's name as the provider reported it then.
+        """
+        now = self._clock()
+        found = self._billing.resolve(spec.model, spec.provider)
+        call, buckets = self._buckets(spec, now, found)
+        nothing = Estimate(0, Mode.BOUND, 0, 0)
+        opened = OpenCall(self, spec, call, found.prices, nothing, now)
+        opened.buckets, opened.blocks, opened.unheld = buckets, current_blocks(), True
+        opened.cached(usage, served)
+        return opened
+
+    def subject_of(self, spec: CallSpec) -> Subject:
+        """Return what budgets and rules look at in a call."""
+        call, _ = self._buckets(spec)
+        return Subject(call.model, call.provider, call.labels, call.run or call.id)
 
     def join(self, call: OpenCall, labels: Labels) -> None:
         """Charge an open call to more labels, those of someone else who sees the same call.
