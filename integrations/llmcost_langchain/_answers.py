@@ -59,8 +59,7 @@ def chunks_of(entry: CachedAnswer, message_id: str) -> Iterator[AIMessageChunk]:
     """Yield the answer of an entry as the chunks of a stream; their sum is the answer."""
     (stored,) = entry.answer
     fields = {**stored["message"], "id": message_id}
-    calls = fields.pop("tool_calls", None) or []
-    fields.pop("invalid_tool_calls", None)
+    calls = [*fields.pop("tool_calls", []), *fields.pop("invalid_tool_calls", [])]
     parts = stored.get("tool_call_chunks") or _as_chunks(calls)
     content = fields.pop("content")
     pieces = _pieces(content) if isinstance(content, str) else [content]
@@ -130,7 +129,7 @@ def _as_chunks(calls: Sequence[Mapping[str, Any]]) -> list[Any]:
     return [
         tool_call_chunk(
             name=call["name"],
-            args=json.dumps(call["args"], ensure_ascii=False),
+            args=json.dumps(args) if isinstance(args := call["args"], dict) else args,
             id=cast("str | None", call.get("id")),
             index=index,
         )

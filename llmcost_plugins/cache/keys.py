@@ -41,7 +41,11 @@ def canonical(
     if isinstance(value, str):
         return _text(value, ids)
     if isinstance(value, Mapping):
-        return {_name(key): canonical(part, other, ids) for key, part in value.items()}
+        named = {_name(key): canonical(part, other, ids) for key, part in value.items()}
+        if len(named) < len(value):
+            msg = "two keys of one object are written alike"
+            raise NoKey(msg)
+        return named
     if isinstance(value, list | tuple):
         return [canonical(part, other, ids) for part in value]
     if isinstance(value, bytes | bytearray):
@@ -87,6 +91,8 @@ def _number(number: Any) -> Any:
 
 
 def _name(key: Any) -> str:
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(key)  # as JSON has it: `logit_bias` is by number
     if not isinstance(key, str):
         msg = f"the key {key!r} is no text"
         raise NoKey(msg)
