@@ -102,6 +102,14 @@ class BytesCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no typ
         with self.transact():
             self._sql("DELETE FROM Cache WHERE key = ? AND raw = ?", (key, raw))
 
+    def scrub(self) -> None:
+        """Overwrite with zeros what is removed from now on."""
+        self._sql("PRAGMA secure_delete = ON")
+
+    def settle(self) -> None:
+        """Empty the log that lies beside the file."""
+        self._sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @property
     def _con(self) -> sqlite3.Connection:
         connection: sqlite3.Connection = super()._con

@@ -207,7 +207,7 @@ class CompletionCache:
         with self._lock:
             if self._opened is opened:
                 # Deleted or replaced, or not opened yet.
-                made = _open(self.folder, self._size)
+                made = open_files(self.folder, self._size)
                 self._opened = made, _identity(self.folder)
                 self.flights.close()
             assert self._opened is not None  # noqa: S101 - set above, or by another thread
@@ -237,7 +237,13 @@ def _identity(folder: Path) -> _Identity:
     return about.st_dev, about.st_ino
 
 
-def _open(folder: Path, size: int) -> "BytesCache":
+def open_files(folder: Path, size: int) -> "BytesCache":
+    """Open the files of a folder, made for the user alone where they are not there.
+
+    Raises:
+        OSError: the folder cannot be used.
+        sqlite3.Error: the file is none of SQLite's.
+    """
     import diskcache
 
     from llmcost_plugins._disk import BytesCache
