@@ -16,7 +16,7 @@ import diskcache
 import pytest
 from diskcache.core import MODE_PICKLE, MODE_RAW
 
-from llmcost_plugins.cache import CacheCounts, CachedAnswer, CompletionCache
+from llmcost_plugins.cache import CacheCounts, CachedAnswer, CompletionCache, upkeep
 from llmcost_plugins.testing.ledger_contract import NOON
 
 ANSWER = {"text": "Zoë says hi", "usage": {"input": 3}}
@@ -224,6 +224,39 @@ def test_a_planted_pickled_key_is_not_run(
     assert got(cache, "key") == ANSWER
     assert put(cache, "key")
     assert cache.clear() == 2
+    assert not touched.exists()
+
+
+COLUMNS = ("key", "raw", "store_time", "expire_time", "access_time", "access_count", "tag", "size")
+
+
+@pytest.mark.parametrize("mode", [0, MODE_RAW, 2, 3, MODE_PICKLE])
+@pytest.mark.parametrize("column", [*COLUMNS, "mode", "filename", "value", "Settings.value"])
+def test_a_pickle_planted_in_any_column_is_not_run(
+    cache: CompletionCache, folder: Path, tmp_path: Path, column: str, mode: int
+) -> None:
+    touched = tmp_path / "touched"
+    for key in ("key", "other"):
+        put(cache, key)
+    cache.close()
+    payload = pickle.dumps(Payload(touched))
+    with closing(sqlite3.connect(folder / "cache.db")) as db, db:
+        if column == "Settings.value":
+            db.execute("UPDATE Settings SET value = ? WHERE key = 'hits'", (payload,))
+        else:
+            db.execute("UPDATE Cache SET mode = ?, raw = 0 WHERE key = 'key'", (mode,))
+            sql = f"UPDATE Cache SET {column} = ? WHERE key = 'key'"  # noqa: S608 - named above
+            db.execute(sql, (payload,))
+    opened = CompletionCache(folder, ttl=timedelta(days=1))
+    for _ in range(2):
+        assert got(opened, "key") in (None, "again", ANSWER)
+        opened.put("key", CachedAnswer(answer="again", at=NOON))
+    assert got(opened, "other") == ANSWER
+    opened.close()
+    list(upkeep.rows(folder, 10**9))
+    upkeep.remove(folder, 10**9, lambda row: bool(row.fault))
+    opened.clear()
+    opened.close()
     assert not touched.exists()
 
 
