@@ -57,7 +57,16 @@ _NOT_OF_THE_ANSWER: Final = frozenset(
     }
 )
 """Fields and parameters that say how to ask, who asks and what to tell, not what."""
-_SECRETS: Final = ("api_key", "_token", "_token_provider", "_secret")
+_SECRETS: Final = (
+    "access_token",
+    "ad_token",
+    "api_key",
+    "api_token",
+    "password",
+    "secret_access_key",
+    "session_token",
+    "token_provider",
+)
 _NOT_OF_THE_MESSAGE: Final = {"id", "response_metadata", "usage_metadata", "artifact", "example"}
 _OWN_ID: Final = "lc_"
 """What the ids begin with that LangChain gives to blocks of content."""

@@ -101,7 +101,7 @@ class Shelf:
             return None
         if isinstance(self._cache, CompletionCache):
             return self._cache.core
-        return shared_cache(always=self._cache is True)
+        return shared_cache(always=self._cache is True or wanted is True)
 
 
 def answer_found(

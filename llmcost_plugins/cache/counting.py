@@ -37,7 +37,8 @@ class Counter:
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
+        self._lock = threading.RLock()
         self._counts: dict[str, int] = {}
         self._skipped: dict[str, int] = {}
         self._warned = False

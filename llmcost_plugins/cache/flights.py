@@ -54,7 +54,8 @@ class Flights:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
+        self._lock = threading.RLock()
         self._mine: dict[str, Owner] = {}
         self._file: int | None = None
         self._pid = os.getpid()

@@ -197,6 +197,7 @@ def test_what_a_call_says_changes_the_key() -> None:
         key(),
         key(stop=["x"]),
         key(temperature=0.1),
+        key(eos_token="x"),
         key(tools=tools),
         key(tools=other),
         key(tools=tools, tool_choice="f"),

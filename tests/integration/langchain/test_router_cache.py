@@ -309,11 +309,14 @@ def test_the_environment_turns_the_cache_on(
             router.invoke("hello")
         assert len(provider.requests) == 2
         assert not (tmp_path / "cache").exists()
+        for _ in range(2):
+            router.invoke("hi", cache=True)
+        assert len(provider.requests) == 3
         monkeypatch.setenv("LLMCOST_CACHE", "true")
         forget_shared_cache()
         for _ in range(2):
             router.invoke("hello")
-        assert len(provider.requests) == 3
+        assert len(provider.requests) == 4
     finally:
         forget_shared_cache()
 
@@ -396,3 +399,39 @@ def test_a_stream_does_not_wait_for_itself(
     assert router.invoke("hello").content  # while this thread reads the same answer
     assert list(stream)
     assert len(provider.requests) == 2
+
+
+def test_a_stream_that_nobody_closes_lets_others_go_on(
+    router: FallbackRouter, provider: SimulatedProvider
+) -> None:
+    stream = router.stream("hello")
+    next(stream)
+    del stream
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: router.invoke("hello")).result(timeout=30).content
+    assert len(provider.requests) == 2
+
+
+def test_identical_requests_of_one_batch_make_one_call(
+    router: FallbackRouter, tracker: CostTracker, provider: SimulatedProvider
+) -> None:
+    router.batch(["hello"] * 4)
+    assert len(provider.requests) == 1
+    assert sorted(statuses(tracker)) == ["cached"] * 3 + ["ok"]
+
+
+def test_a_cheaper_model_is_looked_up_when_its_turn_comes(
+    make_model: MakeModel,
+    make_tracker: MakeTracker,
+    provider: SimulatedProvider,
+    cache: CompletionCache,
+) -> None:
+    poor = make_tracker("model:gpt-4o=0.0000001/day; model:gpt-4o-mini=0.0000001/day")
+    paid = make_tracker("", ledger="memory://")
+    cheap = make_model("gpt-4o-mini")
+    FallbackRouter(models=[cheap], tracker=paid, cache=cache).invoke("hello")
+    router = FallbackRouter(models=[make_model(), cheap], tracker=poor, cache=cache)
+    answer = router.invoke("hello")
+    assert answer.response_metadata["llmcost"]["candidate"] == 1
+    assert len(provider.requests) == 1
+    assert statuses(poor) == ["cached"]
