@@ -1,11 +1,14 @@
 """How completions lie in diskcache's database: bytes, never a pickle, never a file of their own."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import diskcache
 from diskcache.core import MODE_RAW
+
+_PAGE = 256
 
 
 class ForeignRow:
@@ -83,6 +86,29 @@ class BytesCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no typ
             with suppress(AttributeError):
                 self.close()
             raise
+
+    def rows(self) -> Iterator[tuple[Any, int, int, Any]]:
+        """Yield key, raw, mode and value of every row as they lie in the file, oldest first."""
+        # By place: what comes in meanwhile comes last, and a page at a time is in memory.
+        after = 0
+        select = "SELECT rowid, key, raw, mode, value FROM Cache WHERE rowid > ? ORDER BY rowid"
+        while page := self._sql(f"{select} LIMIT {_PAGE}", (after,)).fetchall():
+            for _, key, raw, mode, value in page:
+                yield key, raw, mode, value
+            after = page[-1][0]
+
+    def remove_row(self, key: Any, raw: int) -> None:
+        """Remove a row, whoever wrote it."""
+        with self.transact():
+            self._sql("DELETE FROM Cache WHERE key = ? AND raw = ?", (key, raw))
+
+    def scrub(self) -> None:
+        """Overwrite with zeros what is removed from now on."""
+        self._sql("PRAGMA secure_delete = ON")
+
+    def settle(self) -> None:
+        """Empty the log that lies beside the file."""
+        self._sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @property
     def _con(self) -> sqlite3.Connection:

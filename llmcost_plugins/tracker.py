@@ -475,6 +475,23 @@ class CostTracker:
             self, client, labels=caused_by, provider=provider, cap=cap, stream_usage=stream_usage
         )
 
+    def answered(self, spec: CallSpec, usage: Usage, served: str | None = None) -> OpenCall:
+        """Record a call that a cache has answered; it needs no room in any budget.
+
+        Args:
+            spec: the call that was not made.
+            usage: what the answer had used when it was bought; its price today is what is saved.
+            served: the model's name as the provider reported it then.
+        """
+        opened = self.start_late(spec)
+        opened.cached(usage, served)
+        return opened
+
+    def subject_of(self, spec: CallSpec) -> Subject:
+        """Return what budgets and rules look at in a call."""
+        call, _ = self._buckets(spec)
+        return Subject(call.model, call.provider, call.labels, call.run or call.id)
+
     def join(self, call: OpenCall, labels: Labels) -> None:
         """Charge an open call to more labels, those of someone else who sees the same call.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -105,6 +105,8 @@ class PlannedCall:
     kwargs: dict[str, Any]
     cap_name: str = ""
     """The parameter that caps the answer, when the caller left it to us."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """The parameters as the caller gave them, without a cap of ours."""
 
 
 def route_of(run: ChainRun, tracker: CostTracker | None) -> Route:
@@ -182,7 +184,7 @@ def plan_call(
         watched=True,
         cap_is_ours=bool(cap_name),
     )
-    return PlannedCall(model, spec, run_id, own, cap_name)
+    return PlannedCall(model, spec, run_id, own, cap_name, said)
 
 
 def begin(
@@ -254,6 +256,7 @@ def _own_kwargs(
 ) -> dict[str, Any]:
     """Return the keyword arguments for one model, its tools and structure in its own form."""
     own = _reporting_usage(model, request.kwargs) if streamed else dict(request.kwargs)
+    own.pop("cache", None)  # the caller's word on our cache, see `Shelf`
     structure = own.pop(STRUCTURE, None)
     if isinstance(structure, Structure):
         own = {**structure.of(index).kwargs, **own}

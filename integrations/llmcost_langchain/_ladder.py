@@ -1,6 +1,6 @@
 """One request to a router: which models are asked, in what order, and what becomes of each try."""
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from llmcost_langchain._calls import (
 )
 from llmcost_langchain._messages import delta_bytes
 from llmcost_langchain._notes import METADATA_KEY, note_of_end, note_of_start, noted, stamp
+from llmcost_langchain._shelf import Shelf, answer_found, chunks_found, keep, keep_chunks
 from llmcost_langchain._weighing import weigh
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.cool_downs import CoolDowns
@@ -49,14 +50,20 @@ class Ladder:
         models: from preferred to cheapest.
         policy: puts them into the order for a request; `None` for that of the ladder.
         cool_downs: which of them have failed a moment ago.
+        shelf: where answers are kept.
     """
 
     def __init__(
-        self, models: Sequence[BaseChatModel], policy: Policy | None, cool_downs: CoolDowns
+        self,
+        models: Sequence[BaseChatModel],
+        policy: Policy | None,
+        cool_downs: CoolDowns,
+        shelf: Shelf,
     ) -> None:
         self._models = models
         self._policy = policy
         self._cool_downs = cool_downs
+        self._shelf = shelf
 
     def answer(
         self, request: ChatRequest, run: CallbackManagerForChainRun, route: Route
@@ -65,15 +72,20 @@ class Ladder:
         for attempt in self._attempts(request, route):
             with attempt:
                 plan = plan_call(self._models, attempt, request, route)
-                plan, opened = begin(plan, attempt, route.tracker)
-                with settled(opened):
-                    result = plan.model.generate(
-                        [request.messages],
-                        stop=request.stop,
-                        callbacks=with_handler(run.get_child(), route.tracker),
-                        run_id=plan.run_id,
-                        **plan.kwargs,
-                    )
+                with self._shelf.visit(plan, request, route) as visit:
+                    if visit.found is not None:
+                        result, opened = answer_found(visit.found, plan, run, route)
+                        return stamp(result, opened, attempt)
+                    plan, opened = begin(plan, attempt, route.tracker)
+                    with settled(opened):
+                        result = plan.model.generate(
+                            [request.messages],
+                            stop=request.stop,
+                            callbacks=with_handler(run.get_child(), route.tracker),
+                            run_id=plan.run_id,
+                            **plan.kwargs,
+                        )
+                    keep(visit, result, opened)
                 return stamp(result, opened, attempt)
         raise AssertionError(_ENDS)
 
@@ -84,15 +96,20 @@ class Ladder:
         for attempt in self._attempts(request, route):
             with attempt:
                 plan = plan_call(self._models, attempt, request, route)
-                plan, opened = await abegin(plan, attempt, route.tracker)
-                with settled(opened):
-                    result = await plan.model.agenerate(
-                        [request.messages],
-                        stop=request.stop,
-                        callbacks=with_handler(run.get_child(), route.tracker),
-                        run_id=plan.run_id,
-                        **plan.kwargs,
-                    )
+                with await self._shelf.avisit(plan, request, route) as visit:
+                    if visit.found is not None:
+                        result, opened = answer_found(visit.found, plan, run, route)
+                        return stamp(result, opened, attempt)
+                    plan, opened = await abegin(plan, attempt, route.tracker)
+                    with settled(opened):
+                        result = await plan.model.agenerate(
+                            [request.messages],
+                            stop=request.stop,
+                            callbacks=with_handler(run.get_child(), route.tracker),
+                            run_id=plan.run_id,
+                            **plan.kwargs,
+                        )
+                    keep(visit, result, opened)
                 return stamp(result, opened, attempt)
         raise AssertionError(_ENDS)
 
@@ -103,16 +120,22 @@ class Ladder:
         for attempt in self._attempts(request, route, streamed=True):
             with attempt:
                 plan = plan_call(self._models, attempt, request, route, streamed=True)
-                plan, opened = begin(plan, attempt, route.tracker)
-                config = _child_config(run, plan, route)
-                chunks: Any = plan.model.stream(
-                    request.messages, config, stop=request.stop, **plan.kwargs
-                )
-                notes = _ChunkNotes(opened, attempt)
-                # Closed from the inside out: the model's own run reports its end first.
-                with settled(opened), closing(chunks):
-                    for chunk in chunks:
-                        yield from notes.next(chunk)
+                with self._shelf.visit(plan, request, route, streamed=True) as visit:
+                    if visit.found is not None:
+                        stored, opened = chunks_found(visit.found, plan, run, route)
+                        yield from _replayed(stored, opened, attempt)
+                        return
+                    plan, opened = begin(plan, attempt, route.tracker)
+                    config = _child_config(run, plan, route)
+                    chunks: Any = plan.model.stream(
+                        request.messages, config, stop=request.stop, **plan.kwargs
+                    )
+                    notes = _ChunkNotes(opened, attempt, keeps=visit.stores)
+                    # Closed from the inside out: the model's own run reports its end first.
+                    with settled(opened), closing(chunks):
+                        for chunk in chunks:
+                            yield from notes.next(chunk)
+                    keep_chunks(visit, notes.seen, opened)
                 yield from notes.rest()
                 return
 
@@ -123,17 +146,24 @@ class Ladder:
         for attempt in self._attempts(request, route, streamed=True):
             with attempt:
                 plan = plan_call(self._models, attempt, request, route, streamed=True)
-                plan, opened = await abegin(plan, attempt, route.tracker)
-                config = _child_config(run, plan, route)
-                chunks: Any = plan.model.astream(
-                    request.messages, config, stop=request.stop, **plan.kwargs
-                )
-                notes = _ChunkNotes(opened, attempt)
-                with settled(opened):
-                    async with aclosing(chunks):
-                        async for chunk in chunks:
-                            for ready in notes.next(chunk):
-                                yield ready
+                with await self._shelf.avisit(plan, request, route, streamed=True) as visit:
+                    if visit.found is not None:
+                        stored, opened = chunks_found(visit.found, plan, run, route)
+                        for ready in _replayed(stored, opened, attempt):
+                            yield ready
+                        return
+                    plan, opened = await abegin(plan, attempt, route.tracker)
+                    config = _child_config(run, plan, route)
+                    chunks: Any = plan.model.astream(
+                        request.messages, config, stop=request.stop, **plan.kwargs
+                    )
+                    notes = _ChunkNotes(opened, attempt, keeps=visit.stores)
+                    with settled(opened):
+                        async with aclosing(chunks):
+                            async for chunk in chunks:
+                                for ready in notes.next(chunk):
+                                    yield ready
+                    keep_chunks(visit, notes.seen, opened)
                 for ready in notes.rest():
                     yield ready
                 return
@@ -213,13 +243,17 @@ class Ladder:
 class _ChunkNotes:
     """Says in the first chunk of a stream who answers, and in the last what it has cost."""
 
-    def __init__(self, opened: OpenCall, attempt: Attempt) -> None:
+    def __init__(self, opened: OpenCall, attempt: Attempt, *, keeps: bool = False) -> None:
+        self.seen: list[Any] = []
+        self._keeps = keeps
         self._opened = opened
         self._attempt = attempt
         self._last: Any = None
 
     def next(self, chunk: Any) -> Generator[Any]:
         """Yield what may be passed on now: a chunk that says it is the last has to wait."""
+        if self._keeps:
+            self.seen.append(chunk)
         if not self._attempt.committed:
             self._attempt.committed = True
             chunk = noted(chunk, note_of_start(self._opened, self._attempt))
@@ -235,6 +269,16 @@ class _ChunkNotes:
         """Yield the last chunk, now that the cost is known."""
         if self._last is not None:
             yield noted(self._last, note_of_end(self._opened))
+
+
+def _replayed(
+    chunks: Iterable[AIMessageChunk], opened: OpenCall, attempt: Attempt
+) -> Generator[AIMessageChunk]:
+    """Yield the chunks of a stored answer, with what a stream says of itself."""
+    notes = _ChunkNotes(opened, attempt)
+    for chunk in chunks:
+        yield from notes.next(chunk)
+    yield from notes.rest()
 
 
 def _noted_finish(event: Event, opened: OpenCall, attempt: Attempt) -> Event:

@@ -2,16 +2,13 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
-from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.outputs import ChatGeneration, Generation
-from pydantic import BaseModel
 
-from llmcost_langchain._messages import CACHE_MARK
+from llmcost_langchain._answers import entry_of, generations_of, not_worth_keeping
 from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tracker import utc_now
@@ -20,7 +17,6 @@ _log: Final = logging.getLogger("llmcost_plugins")
 # A key that shows an object's address or a class without its fields would be found again for
 # another request, or never.
 _NO_IDENTITY: Final = re.compile(r"<class '| at 0x[0-9a-f]{4,}|<function ")
-_NOT_STORED: Final = frozenset({"length", "max_tokens", "content_filter", "MAX_TOKENS", "SAFETY"})
 
 
 class CompletionCache(BaseCache):
@@ -40,13 +36,7 @@ class CompletionCache(BaseCache):
         self, cache: CoreCache | None = None, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
         if cache is None:
-            settings = Settings.from_env()
-            cache = CoreCache(
-                settings.cache_dir,
-                ttl=settings.cache_ttl,
-                size=settings.cache_size,
-                namespace=settings.cache_namespace,
-            )
+            cache = CoreCache.from_settings(Settings.from_env())
         self.core = cache
         self._clock = clock
 
@@ -54,8 +44,8 @@ class CompletionCache(BaseCache):
         """Return the stored answer, or `None`; never raises."""
         try:
             key = self._key(prompt, llm_string)
-            stored = self.core.get(key) if key else None
-            return None if stored is None else [_generation(item) for item in stored]
+            entry = self.core.get(key, self._clock()) if key else None
+            return None if entry is None else generations_of(entry)
         except Exception as error:  # noqa: BLE001 - a look-up that raises would end the chain
             _log.warning("a cached completion could not be rebuilt: %s", error)
             return None
@@ -64,9 +54,13 @@ class CompletionCache(BaseCache):
         """Store an answer; never raises: the answer is paid for and must arrive."""
         try:
             key = self._key(prompt, llm_string)
-            if key and _is_worth_keeping(return_val):
-                stored = [_stored(generation) for generation in return_val]
-                self.core.put(key, stored, self._clock())
+            why = not_worth_keeping(return_val)
+            if why:
+                self.core.counter.skip(why)
+            elif key:
+                self.core.put(
+                    key, entry_of(return_val, self._clock(), namespace=self.core.namespace_of())
+                )
         except Exception as error:  # noqa: BLE001 - see the docstring
             _log.warning("a completion could not be cached: %s", error)
 
@@ -92,43 +86,7 @@ class CompletionCache(BaseCache):
 
     def _key(self, prompt: str, llm_string: str) -> str | None:
         if _NO_IDENTITY.search(llm_string):
+            self.core.counter.skip("no key: it names objects by their address or class")
             _log.debug("a request that cannot be told from others is not cached: %s", llm_string)
             return None
         return self.core.key({"prompt": prompt, "model": llm_string})
-
-
-def _is_worth_keeping(generations: Sequence[Generation]) -> bool:
-    reasons = [
-        (generation.generation_info or {}).get("finish_reason") for generation in generations
-    ]
-    for generation in generations:
-        if isinstance(generation, ChatGeneration):
-            metadata = generation.message.response_metadata
-            reasons += [metadata.get("finish_reason"), metadata.get("stop_reason")]
-    return bool(generations) and _NOT_STORED.isdisjoint(reasons)
-
-
-def _stored(generation: Generation) -> dict[str, Any]:
-    info = generation.generation_info
-    if not isinstance(generation, ChatGeneration):
-        return {"text": generation.text, "info": info}
-    message = generation.message
-    if isinstance(message, AIMessageChunk):
-        message = message_chunk_to_message(message)
-    fields = message.model_dump(exclude={"type", "id"}, fallback=_plain)
-    return {"message": fields, "info": info}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    msg = f"a value of type {type(value).__name__} has no plain form"
-    raise TypeError(msg)
-
-
-def _generation(stored: dict[str, Any]) -> Generation:
-    if "message" not in stored:
-        return Generation(text=stored["text"], generation_info=stored["info"])
-    message = AIMessage(**stored["message"])
-    message.response_metadata = {**message.response_metadata, CACHE_MARK: {"hit": True}}
-    return ChatGeneration(message=message, generation_info=stored["info"])

@@ -30,6 +30,7 @@ from llmcost_langchain._candidates import candidates
 from llmcost_langchain._event_streams import pulled, pushed
 from llmcost_langchain._ladder import FINISH, Event, Ladder
 from llmcost_langchain._runs import run_roots
+from llmcost_langchain._shelf import Shelf
 from llmcost_langchain._structured import structured
 from llmcost_plugins.cool_downs import CoolDowns
 from llmcost_plugins.errors import ConfigurationError
@@ -61,6 +62,9 @@ class FallbackRouter(BaseChatModel):
             what this very request is expected to cost), a list of `Rule`, or a function (`Policy`).
         cool_downs: for how long a model that failed is asked last, and which did; by default 30
             seconds. Give several routers the same one to let them share what they know.
+        cache: where answers are kept and looked for before anything is held: a `CompletionCache`,
+            True for the one that the environment variables describe, False for none; by default as
+            ``LLMCOST_CACHE`` says. One call says so itself with ``cache=False`` or ``cache=True``.
 
     Raises:
         ConfigurationError: there is no model, or an argument cannot be used.
@@ -95,7 +99,7 @@ class FallbackRouter(BaseChatModel):
         fields: dict[str, Any] = {"models": flat, "tracker": tracker, "policy": policy, **options}
         super().__init__(**fields)
         made = make_policy(policy, [name_of(model).model for model in flat])
-        self._ladder = Ladder(flat, made, self.cool_downs)
+        self._ladder = Ladder(flat, made, self.cool_downs, Shelf(self.cache))
 
     @property
     def _llm_type(self) -> str:

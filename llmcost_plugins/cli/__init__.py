@@ -15,6 +15,7 @@ from rich.console import Console
 
 from llmcost_plugins.cli.alerts import alerts
 from llmcost_plugins.cli.budgets import budgets
+from llmcost_plugins.cli.cache import cache
 from llmcost_plugins.cli.ledger import ledger
 from llmcost_plugins.cli.options import format_option, instant, say_if_empty
 from llmcost_plugins.cli.prices import prices
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = cli.main(arguments, prog_name="llmcost", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        return _WRONG_USE
+        return _NO_STORAGE if error.exit_code == _NO_STORAGE else _WRONG_USE
     except click.Abort:
         click.echo("stopped", err=True)
         return _WRONG_USE
@@ -65,6 +66,7 @@ def cli() -> None:
 
 cli.add_command(alerts)
 cli.add_command(budgets)
+cli.add_command(cache)
 cli.add_command(prices)
 cli.add_command(ledger)
 ledger.add_command(import_command)

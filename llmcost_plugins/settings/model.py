@@ -135,13 +135,16 @@ class Settings(BaseSettings):
         prefer_stated_cost: whether a cost that the provider itself states is what counts.
         prices: the file of your own prices, TOML or JSON (see `pricing.overrides`).
         timezone: the calendar that budgets and reports go by.
+        cache: whether routers cache completions that are not told otherwise.
+        cache_sampled: whether answers of a temperature above 0 are cached, too.
         cache_dir: where completions are cached.
         cache_ttl: how long a cached completion is good.
         cache_size: bytes that the cache may take on disk.
         alert_webhook: where alerts are sent, an address; empty for nowhere.
         alert_secret: signs them.
         alert_timeout: how long the webhook may be silent.
-        cache_namespace: keeps tenants apart that share a cache folder.
+        cache_namespace: keeps tenants apart that share a cache folder; ``{team}`` stands for the
+            label ``team`` of each call.
     """
 
     model_config = SettingsConfigDict(
@@ -189,13 +192,15 @@ class Settings(BaseSettings):
     timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = Field(
         default=ZoneInfo("UTC"), examples=["Europe/Berlin"]
     )
+    cache: bool = Field(default=False, examples=["true"])
+    cache_sampled: bool = Field(default=False, examples=["true"])
     cache_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path(_APP) / "completions",
         examples=["/var/cache/myapp/llmcost"],
     )
     cache_ttl: Seconds = Field(default=timedelta(days=7), examples=["604800"])
     cache_size: int = Field(default=2**30, gt=0, examples=["1073741824"])
-    cache_namespace: str = Field(default="", examples=["tenant-a"])
+    cache_namespace: str = Field(default="", examples=["{team}"])
 
     alert_webhook: str = Field(default="", examples=["https://alerts.example.com/llmcost"])
     alert_secret: SecretStr = Field(

@@ -6,21 +6,19 @@ import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.runnables import RunnableConfig
 
-from llmcost_langchain import CompletionCache, CostCallbackHandler, FallbackRouter
+from llmcost_langchain import CostCallbackHandler, FallbackRouter
 from llmcost_plugins import CostTracker, Usage
 from llmcost_plugins.budgets import parse_budgets
-from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.labels import make_labels
 from llmcost_plugins.ledger.named_sql import named_sql
@@ -155,17 +153,3 @@ def _by_hand(tracker: CostTracker, path: Path) -> Callable[[], None]:
         db.execute("COMMIT")
 
     return run
-
-
-def test_cache_hit(tmp_path: Path) -> None:
-    ours = CompletionCache(CoreCache(tmp_path / "cache", ttl=timedelta(days=1)))
-    bare = FakeListChatModel(responses=["hello there"])
-    hit = FakeListChatModel(responses=["hello there"], cache=ours)
-    memory = FakeListChatModel(responses=["hello there"], cache=InMemoryCache())
-    for model in (hit, memory):
-        model.invoke("hi")
-    measured = compare(lambda: bare.invoke("hi"), lambda: hit.invoke("hi"))
-    tell("invoke answered from the disk cache", "a bare invoke", measured, "as near 1x as can be")
-    measured = compare(lambda: memory.invoke("hi"), lambda: hit.invoke("hi"))
-    tell("the same", "InMemoryCache", measured, "(for comparison)")
-    ours.close()

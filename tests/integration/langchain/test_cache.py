@@ -92,7 +92,7 @@ def test_a_hit_is_found_by_another_process_and_another_model_object(
     other = CompletionCache(CoreCache(tmp_path / "cache", ttl=timedelta(days=1)))
     answer = make_model(cache=other).invoke("hello")
     other.close()
-    assert answer.response_metadata["llmcost_cache"] == {"hit": True}
+    assert answer.response_metadata["llmcost_cache"]["hit"] is True
     assert len(provider.requests) == 1
 
 
@@ -156,7 +156,7 @@ def test_tool_calls_and_reasoning_metadata_come_back_equal(cache: CompletionCach
     back = generation.message
     assert isinstance(back, AIMessage)
     mark = back.response_metadata.pop("llmcost_cache")
-    assert mark == {"hit": True}
+    assert mark["hit"] is True
     assert back == message
     assert generation.generation_info == {"a": 1}
 
@@ -211,5 +211,5 @@ def test_what_lies_on_disk_is_json_behind_a_checksum(
     ((value,),) = connection.execute("SELECT value FROM Cache").fetchall()
     connection.close()
     envelope = json.loads(value[16:])
-    assert envelope["v"] == 1
+    assert envelope["v"] == 2
     assert "hello" in envelope["answer"][0]["message"]["content"]

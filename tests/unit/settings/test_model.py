@@ -45,6 +45,8 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "PREFER_STATED_COST": [("true", True), ("0", False)],
     "PRICES": [("prices.toml", Path("prices.toml"))],
     "TIMEZONE": [("Europe/Berlin", ZoneInfo("Europe/Berlin"))],
+    "CACHE": [("true", True)],
+    "CACHE_SAMPLED": [("true", True)],
     "CACHE_DIR": [("/tmp/x", Path("/tmp/x"))],  # noqa: S108 - not used
     "CACHE_TTL": [("3600", timedelta(hours=1))],
     "CACHE_SIZE": [("1000000", 10**6)],
@@ -68,6 +70,8 @@ BAD = {
     "PREFER_STATED_COST": ["", "maybe"],
     "PRICES": ["", "none.toml", "/", "prices.toml/x"],
     "TIMEZONE": ["", "Mars/Base", "../etc/passwd", "/etc/localtime"],
+    "CACHE": ["maybe", ""],
+    "CACHE_SAMPLED": ["maybe"],
     "CACHE_TTL": ["-1", "a week"],
     "CACHE_SIZE": ["0", "-1", "1 GB"],
     "ALERT_TIMEOUT": ["0", "-1", "soon"],
@@ -133,6 +137,7 @@ def test_without_variables_the_defaults_hold(own_home: Path) -> None:
     assert settings.fetched_prices.is_relative_to(own_home)
     assert settings.fetched_prices.name == "prices.json.gz"
     assert settings.timezone == ZoneInfo("UTC")
+    assert settings.cache is settings.cache_sampled is False
     assert settings.cache_ttl == timedelta(days=7)
     assert settings.cache_size == 2**30
     assert settings.cache_namespace == ""
