@@ -113,10 +113,7 @@ class Spool:
         for file in files:
             with suppress(OSError):  # another process was faster, or it is another user's
                 entries += file.read_bytes().count(b"\n")
-        damaged = tuple(
-            path for folder in self.folders for path in sorted(folder.glob(f"*{_DAMAGED}"))
-        )
-        return Waiting(entries, files, damaged)
+        return Waiting(entries, files, tuple(self._named(f"*{_DAMAGED}")))
 
     def replay(self, ledger: Ledger) -> int:
         """Write what waits into the ledger; return how many entries that were.
@@ -153,8 +150,12 @@ class Spool:
         return written
 
     def _waiting(self) -> Iterator[Path]:
+        return self._named(f"*{_SUFFIX}*")
+
+    def _named(self, pattern: str) -> Iterator[Path]:
         for folder in self.folders:
-            yield from folder.glob(f"*{_SUFFIX}*")
+            with suppress(OSError):  # one that cannot be looked into has nothing for us
+                yield from folder.glob(pattern)
 
     def _mine(self) -> str:
         pid = os.getpid()

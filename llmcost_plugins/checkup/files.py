@@ -19,15 +19,12 @@ def no_ledger_yet(path: Path) -> Iterator[Fact]:
     yield Fact("ledger", "file", str(path.absolute()))
     yield Fact("ledger", "size", "nothing is recorded yet")
     folder = next(one for one in path.absolute().parents if one.exists())
-    fine = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-    yield Fact(
-        "ledger",
-        "writable",
-        "yes" if fine else "no",
-        str(folder),
-        "" if fine else f"this user can make no file in {str(folder)!r}",
-        "" if fine else "set LLMCOST_LEDGER to a file in a folder that this user can write to",
-    )
+    effective = os.access in os.supports_effective_ids
+    may = os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
+    fine = folder.is_dir() and may
+    why = "" if fine else f"this user can make no file in {str(folder)!r}"
+    remedy = "" if fine else "set LLMCOST_LEDGER to a file in a folder that this user can write to"
+    yield Fact("ledger", "writable", "yes" if fine else "no", str(folder), why, remedy)
 
 
 def outdated(path: Path, version: int) -> Fact:
@@ -65,22 +62,18 @@ def ledger_file(store: SQLiteLedger) -> Iterator[Fact]:
 def cache_folder(settings: Settings) -> Iterator[Fact]:
     """Yield how the folder of cached completions is."""
     folder = settings.cache_dir
-    if not folder.exists():
-        yield Fact("cache", "folder", str(folder))
-        yield Fact("cache", "size", "nothing is cached yet")
-        return
-    if not folder.is_dir():
-        remedy = "set LLMCOST_CACHE_DIR to a folder"
-        yield Fact("cache", "folder", str(folder), "", "it is no folder", remedy)
-        return
     yield Fact("cache", "folder", str(folder))
-    yield _private("cache", "mode", folder, 0o700)
     try:
+        if not folder.exists():
+            yield Fact("cache", "size", "nothing is cached yet")
+            return
         size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     except OSError as error:
-        remedy = f"let this user read and write {str(folder)!r}"
-        yield Fact("cache", "size", "?", "", f"it cannot be read: {error.strerror}", remedy)
+        why = f"it cannot be used: {error.strerror}"
+        remedy = "set LLMCOST_CACHE_DIR to a folder that this user can read and write"
+        yield Fact("cache", "size", "?", "", why, remedy)
         return
+    yield _private("cache", "mode", folder, 0o700)
     yield Fact("cache", "size", f"{size:,} of {settings.cache_size:,} bytes")
 
 

@@ -32,6 +32,8 @@ def why_not_written(path: Path) -> str:
     try:
         with closing(_opened(path, "rw")) as db:
             db.execute("BEGIN IMMEDIATE")
+            # SQLite begins to write in a file that may only be read, and refuses the first change.
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             db.execute("ROLLBACK")
     except sqlite3.Error as error:
         return str(error)

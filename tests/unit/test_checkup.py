@@ -135,6 +135,40 @@ def test_a_locked_ledger_is_found(seen: Look, store: Ledger, clock: FakeClock, p
         assert found(seen()) == ["ledger: writable"]
 
 
+@pytest.fixture
+def own_place(unprivileged: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a user without rights a home, too."""
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(unprivileged))
+    return unprivileged
+
+
+@posix_only
+def test_a_ledger_that_may_only_be_read_is_found(own_place: Path, clock: FakeClock) -> None:
+    place = own_place / "own" / "ledger.db"
+    with open_ledger(f"sqlite:///{place}") as store:
+        make_tracker(store, clock).record_usage("gpt-4o", USED)
+    place.chmod(0o400)
+    checkup = examine(Settings.from_env(ledger=f"sqlite:///{place}"), NOON)
+    assert (found(checkup), checkup.unreadable) == (["ledger: writable"], "")
+
+
+@posix_only
+def test_a_place_where_no_ledger_can_be_made_is_found(own_place: Path) -> None:
+    folder = own_place / "folder"
+    folder.mkdir(mode=0o555)
+    closed = Settings.from_env(ledger=f"sqlite:///{folder}/a/ledger.db")
+    assert found(examine(closed, NOON)) == ["ledger: writable"]
+    folder.chmod(0)
+    checkup = examine(closed, NOON)
+    assert (found(checkup), bool(checkup.unreadable)) == (["ledger: readable"], True)
+
+
+def test_names_that_no_file_can_have_are_found(seen: Look, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300)
+    assert found(seen(cache_dir=long, spool=long)) == ["cache: size"]
+
+
 def test_an_older_ledger_is_found_and_left_as_it_is(
     seen: Look, store: Ledger, clock: FakeClock, place: Path
 ) -> None:
@@ -246,7 +280,7 @@ def test_a_cache_that_others_can_read_is_found(seen: Look, tmp_path: Path) -> No
     checkup = seen(cache_dir=folder)
     assert found(checkup) == ["cache: mode"]
     assert fact(checkup, "cache", "size").value.startswith("5 of ")
-    assert found(seen(cache_dir=folder / "cache.db")) == ["cache: folder"]
+    assert found(seen(cache_dir=folder / "cache.db")) == ["cache: size"]
 
 
 def test_old_prices_are_found(seen: Look) -> None:
