@@ -12,6 +12,7 @@ _BY_CALLER: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 _ANSWER_LOST: Final = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
 _TRANSIENT_STATUS: Final = frozenset({408, 429})
+_REFUSALS: Final = 400
 _SERVER_ERRORS: Final = 500
 
 
@@ -21,13 +22,15 @@ def ended_by_caller(error: BaseException) -> bool:
 
 
 def may_be_billed(error: BaseException) -> bool:
-    """Tell whether the provider may have answered although nothing arrived.
+    """Tell whether the provider may bill the call although no answer of it could be used.
 
     One that answers with an HTTP status of failure bills nothing, and a request that was never sent
-    is not billed either. One that timed out, or whose answer was lost on its way, may be.
+    is not billed either. One that timed out, or whose answer was lost on its way, may be, and so
+    may one whose answer arrived and could not be read.
     """
-    if _status(error) is not None:
-        return False
+    status = _status(error)
+    if status is not None:
+        return status < _REFUSALS
     names = _names(error)
     if names & _NEVER_SENT:
         return False

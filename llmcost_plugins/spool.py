@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from llmcost_plugins.budgets import Bucket, Unit
 from llmcost_plugins.ledger import Call, Ledger, Outcome
@@ -27,7 +27,22 @@ from llmcost_plugins.ledger.rows import (
 
 _log: Final = logging.getLogger("llmcost_plugins")
 _SUFFIX: Final = ".jsonl"
+_DAMAGED: Final = ".damaged"
 _LOOK_EVERY: Final = timedelta(seconds=1)
+
+
+class Waiting(NamedTuple):
+    """What waits in a spool.
+
+    Attributes:
+        entries: how many.
+        files: the files that they are in.
+        damaged: files of lines that could not be read.
+    """
+
+    entries: int
+    files: tuple[Path, ...]
+    damaged: tuple[Path, ...]
 
 
 class Spool:
@@ -91,6 +106,15 @@ class Spool:
         self._look_at = None if any(self._waiting()) else now + _LOOK_EVERY
         return self._look_at is None
 
+    def waiting(self) -> Waiting:
+        """Say what waits, for people; of a file that cannot be read, nothing is counted."""
+        files = tuple(self._waiting())
+        entries = 0
+        for file in files:
+            with suppress(OSError):  # another process was faster, or it is another user's
+                entries += file.read_bytes().count(b"\n")
+        return Waiting(entries, files, tuple(self._named(f"*{_DAMAGED}")))
+
     def replay(self, ledger: Ledger) -> int:
         """Write what waits into the ledger; return how many entries that were.
 
@@ -117,7 +141,7 @@ class Spool:
             if ledger.record(call, outcome, buckets) or ledger.settle(call, outcome) is not None:
                 written += 1
         if damaged:
-            kept = path.with_name(f"{path.name}.damaged".replace(_SUFFIX, ""))
+            kept = path.with_name(f"{path.name}{_DAMAGED}".replace(_SUFFIX, ""))
             kept.write_text("\n".join([*damaged, ""]), "utf-8")
             _log.error(
                 "%d lines of a spool cannot be read; they are kept in %s", len(damaged), kept
@@ -126,8 +150,12 @@ class Spool:
         return written
 
     def _waiting(self) -> Iterator[Path]:
+        return self._named(f"*{_SUFFIX}*")
+
+    def _named(self, pattern: str) -> Iterator[Path]:
         for folder in self.folders:
-            yield from folder.glob(f"*{_SUFFIX}*")
+            with suppress(OSError):  # one that cannot be looked into has nothing for us
+                yield from folder.glob(pattern)
 
     def _mine(self) -> str:
         pid = os.getpid()

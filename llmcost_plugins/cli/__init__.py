@@ -2,7 +2,8 @@
 
 Data goes to standard output, messages to standard error. Exit status: 0 ok, 1 a finding (the
 demo's sums differ, prices differ or are missing, a call would not fit, the ledger is not sound, an
-alert did not arrive), 2 wrong use or configuration, 3 the ledger cannot be used.
+alert did not arrive, the doctor has found something), 2 wrong use or configuration, 3 the ledger
+cannot be used.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from rich.console import Console
 from llmcost_plugins.cli.alerts import alerts
 from llmcost_plugins.cli.budgets import budgets
 from llmcost_plugins.cli.cache import cache
+from llmcost_plugins.cli.doctor import doctor
 from llmcost_plugins.cli.ledger import ledger
 from llmcost_plugins.cli.options import format_option, instant, say_if_empty
 from llmcost_plugins.cli.prices import prices
@@ -67,6 +69,7 @@ def cli() -> None:
 cli.add_command(alerts)
 cli.add_command(budgets)
 cli.add_command(cache)
+cli.add_command(doctor)
 cli.add_command(prices)
 cli.add_command(ledger)
 ledger.add_command(import_command)

@@ -81,7 +81,7 @@ class Database:
                         connection.execute("ROLLBACK")
                     raise
             except (OSError, sqlite3.Error) as error:
-                raise self._unavailable(error) from error
+                raise self.unavailable(error) from error
             finally:
                 self._writing_thread = None
 
@@ -101,7 +101,7 @@ class Database:
                 self._reader = self._usable(self._reader)
                 return query(self._reader)
             except (OSError, sqlite3.Error) as error:
-                raise self._unavailable(error) from error
+                raise self.unavailable(error) from error
 
     def close(self) -> None:
         """Close the connections; the next use opens them again."""
@@ -123,7 +123,8 @@ class Database:
         self._read_lock.release()
         self._write_lock.release()
 
-    def _unavailable(self, error: OSError | sqlite3.Error) -> LedgerUnavailable:
+    def unavailable(self, error: OSError | sqlite3.Error) -> LedgerUnavailable:
+        """Return the error that says why the file cannot be used, and what to do."""
         if isinstance(error, OSError):
             msg = (
                 f"the ledger {str(self.path)!r} cannot be created: {error.strerror}. Set "

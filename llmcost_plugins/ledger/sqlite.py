@@ -547,7 +547,10 @@ class SQLiteLedger:
 
     def exists(self) -> bool:
         """See `Ledger.exists`."""
-        return self.path.exists()
+        try:
+            return self.path.exists()
+        except OSError as error:  # nobody may look there, or no file can have this name
+            raise self._database.unavailable(error) from error
 
     def close(self) -> None:
         """See `Ledger.close`."""

@@ -15,14 +15,12 @@ from llmcost_plugins.usage import Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")
 _ANSWERED: Final = frozenset(
-    {
-        "APIResponseValidationError",
-        "ContentFilterFinishReasonError",
-        "LengthFinishReasonError",
-        "ValidationError",
-    }
+    {"ContentFilterFinishReasonError", "LengthFinishReasonError", "ValidationError"}
 )
-"""Errors of an SDK that cannot read the answer which it has received, and which is paid for."""
+"""Errors of an SDK about an answer which it has received, and which is paid for.
+
+They have no HTTP status, which is what `may_be_billed` goes by.
+"""
 _UNKNOWN: Final = 2**31
 """Tokens of a stream without a hold, which cannot be extended."""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 import platformdirs
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llmcost_plugins.budgets import Action, Budget, parse_budgets, read_budgets
@@ -25,6 +25,7 @@ from llmcost_plugins.settings import switch
 
 PREFIX: Final = "LLMCOST_"
 _APP: Final = "llmcost"
+_ENVIRONMENT: Final = "environment"
 
 
 def _zone(value: Any) -> Any:
@@ -210,6 +211,8 @@ class Settings(BaseSettings):
         default=timedelta(seconds=5), examples=["5"]
     )
 
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
     @property
     def fetched_prices(self) -> Path:
         """Where ``llmcost prices update`` stores the price map that it fetches."""
@@ -225,19 +228,31 @@ class Settings(BaseSettings):
                 a budget in a misspelt variable would be in no one's way.
         """
         _refuse_misspelt()
+        origins = dict.fromkeys(overrides, "code")
         path = overrides.get("config") or os.environ.get(f"{PREFIX}CONFIG")
         stated = _read_file(Path(path)) if path else {}
         in_file = stated.pop("budgets", None)
         if in_file is not None and "budgets" not in overrides:
             overrides["budgets"] = _merged_budgets(str(path), in_file)
-        taken = {name.upper() for name in os.environ}
+            origins["budgets"] = f"file, {_ENVIRONMENT}" if _stated("budgets") else "file"
         for name, value in stated.items():
-            if f"{PREFIX}{name.upper()}" not in taken:
+            if not _stated(name):
                 overrides.setdefault(name, value)
+                origins.setdefault(name, "file")
         try:
-            return cls(**overrides)
+            settings = cls(**overrides)
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
+        settings._origins.update(origins)
+        return settings
+
+    def source(self, name: str) -> str:
+        """Say where a setting's value comes from: ``default``, ``file``, ``environment``, ``code``.
+
+        Of budgets, which may come from both, ``file, environment``.
+        """
+        given = self._origins.get(name, _ENVIRONMENT if _stated(name) else "code")
+        return given if name in self.model_fields_set else "default"
 
     def budgets_in_force(self) -> tuple[Budget, ...]:
         """Return the budgets, with what they do not say themselves."""
@@ -251,6 +266,12 @@ class Settings(BaseSettings):
         file = self.ledger.partition(":///")[2].partition("?")[0]
         beside = (Path(f"{file}-spool").expanduser(),) if file else ()
         return (*beside, self.spool / name)
+
+
+def _stated(name: str) -> bool:
+    """Tell whether the environment has a setting."""
+    variable = f"{PREFIX}{name.upper()}"
+    return any(known.upper() == variable for known in os.environ)
 
 
 def _read_file(path: Path) -> dict[str, Any]:

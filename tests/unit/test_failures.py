@@ -20,6 +20,11 @@ def wrapped(cause: Exception, wrapper: type[openai.APIConnectionError]) -> Excep
     return error
 
 
+def unreadable(code: int) -> Exception:
+    response = httpx.Response(code, request=REQUEST)
+    return openai.APIResponseValidationError(response=response, body=None)
+
+
 LOST = wrapped(httpx.RemoteProtocolError("cut"), openai.APIConnectionError)
 UNREACHED = wrapped(httpx.ConnectError("refused"), openai.APIConnectionError)
 TIMED_OUT = wrapped(httpx.ReadTimeout("slow"), openai.APITimeoutError)
@@ -32,6 +37,8 @@ NOT_CONNECTED = wrapped(httpx.ConnectTimeout("slow"), openai.APITimeoutError)
         (status(400), False),
         (status(429), False),
         (status(500), False),
+        (unreadable(200), True),
+        (unreadable(502), False),
         (UNREACHED, False),
         (NOT_CONNECTED, False),
         (LOST, True),
@@ -41,7 +48,9 @@ NOT_CONNECTED = wrapped(httpx.ConnectTimeout("slow"), openai.APITimeoutError)
     ],
     ids=repr,
 )
-def test_only_what_was_sent_and_not_answered_may_be_billed(error: Exception, billed: bool) -> None:
+def test_only_what_was_sent_and_not_refused_by_a_status_may_be_billed(
+    error: Exception, billed: bool
+) -> None:
     assert may_be_billed(error) is billed
 
 

@@ -3,9 +3,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -20,8 +18,6 @@ from llmcost_plugins.ledger import Ledger, open_ledger
 from llmcost_plugins.ledger.database import APPLICATION_ID, BUSY_TIMEOUT_S, SCHEMA_VERSION
 from llmcost_plugins.ledger.sqlite import SQLiteLedger
 from llmcost_plugins.testing.ledger_contract import NOON, USD, make_call, make_hold, outcome
-
-NOBODY = 65534
 
 
 def mode(path: Path) -> int:
@@ -56,22 +52,6 @@ def refused(path: Path) -> str:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "ledger.db"
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """Give a folder, and take away the rights of root, who may write everywhere."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        if os.geteuid() != 0:
-            yield folder
-            return
-        os.seteuid(NOBODY)
-        try:
-            yield folder
-        finally:
-            os.seteuid(0)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -298,6 +278,13 @@ def test_a_folder_without_the_right_to_write_is_named(unprivileged: Path) -> Non
     folder.mkdir(mode=0o555)
     assert "cannot be created: Permission denied" in refused(folder / "ledger.db")
     assert list(folder.iterdir()) == []
+
+
+def test_a_name_that_no_file_can_have_is_named(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300) / "ledger.db"
+    assert "cannot be created: File name too long" in refused(path)
+    with pytest.raises(LedgerUnavailable, match="File name too long"):
+        SQLiteLedger(path).exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")

@@ -263,3 +263,20 @@ def test_entries_that_wait_lie_beside_their_ledger_or_apart_from_those_of_others
     assert first.spool_folders()[0] == Path("/x/a.db-spool")
     assert first.spool_folders()[1] != second.spool_folders()[1]
     assert len(Settings(ledger="memory://").spool_folders()) == 1
+
+
+def test_each_setting_knows_where_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "llmcost.toml"
+    file.write_text('strict = true\nhold_wait = 1\nbudgets = [{scope = "global", limit = 5}]\n')
+    monkeypatch.setenv("LLMCOST_CONFIG", str(file))
+    monkeypatch.setenv("LLMCOST_HOLD_WAIT", "3")
+    settings = Settings.from_env(shadow=True)
+    names = ("config", "strict", "hold_wait", "shadow", "estimate", "budgets")
+    assert [settings.source(name) for name in names] == [
+        *("environment", "file", "environment", "code", "default", "file")
+    ]
+    monkeypatch.setenv("LLMCOST_BUDGETS", "run=1")
+    assert Settings.from_env().source("budgets") == "file, environment"
+    assert Settings.from_env(budgets=()).source("budgets") == "code"
