@@ -1,7 +1,7 @@
 """LangChain's answers as they lie in a cache, and back: as messages and as streams."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -22,9 +22,18 @@ _SHORTEST: Final = 16
 
 def not_worth_keeping(generations: Sequence[Generation]) -> str:
     """Return why an answer is not stored; an empty text if it is."""
-    reasons = {_hashable(reason) for one in generations for reason in _endings(one)}
     if not generations:
         return "no answer"
+    return _why_not(reason for one in generations for reason in _endings(one))
+
+
+def events_not_worth_keeping(finish: Mapping[str, Any]) -> str:
+    """Do what `not_worth_keeping` does, with the last event of a stream."""
+    return _why_not(_metadata_endings(finish.get("metadata") or {}))
+
+
+def _why_not(endings: Iterable[Any]) -> str:
+    reasons = {_hashable(reason) for reason in endings}
     if reasons & _CUT_SHORT:
         return "truncated"
     return "filtered" if reasons & _FILTERED else ""
@@ -70,20 +79,32 @@ def chunks_of(entry: CachedAnswer, message_id: str) -> Iterator[AIMessageChunk]:
     yield AIMessageChunk(**fields)
 
 
-def is_single(entry: CachedAnswer) -> bool:
-    """Tell whether an entry can be streamed: a stream has one choice."""
-    answer = entry.answer
-    return isinstance(answer, list) and len(answer) == 1 and "message" in answer[0]
+def events_entry(events: Sequence[Mapping[str, Any]], at: datetime, **facts: Any) -> CachedAnswer:
+    """Return the events of a stream of version 3 as an entry; *facts* as in `entry_of`."""
+    return CachedAnswer(answer={"events": list(events)}, at=at, **facts)
+
+
+def events_of(entry: CachedAnswer, message_id: str) -> list[dict[str, Any]]:
+    """Return the events of an entry, the last one marked, with another id than they had."""
+    *events, finish = (dict(event) for event in entry.answer["events"])
+    for event in events:
+        if "id" in event and event.get("event") == "message-start":
+            event["id"] = message_id
+    finish["metadata"] = _marked(finish.get("metadata") or {}, entry)
+    return [*events, finish]
 
 
 def _endings(generation: Generation) -> Iterator[Any]:
     yield (generation.generation_info or {}).get("finish_reason")
     if isinstance(generation, ChatGeneration):
-        metadata = generation.message.response_metadata
-        yield metadata.get("finish_reason")
-        yield metadata.get("stop_reason")
-        details = metadata.get("incomplete_details")
-        yield details.get("reason") if isinstance(details, Mapping) else None
+        yield from _metadata_endings(generation.message.response_metadata)
+
+
+def _metadata_endings(metadata: Mapping[str, Any]) -> Iterator[Any]:
+    yield metadata.get("finish_reason")
+    yield metadata.get("stop_reason")
+    details = metadata.get("incomplete_details")
+    yield details.get("reason") if isinstance(details, Mapping) else None
 
 
 def _hashable(reason: Any) -> str:

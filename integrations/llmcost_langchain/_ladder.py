@@ -29,7 +29,16 @@ from llmcost_langchain._calls import (
 )
 from llmcost_langchain._messages import delta_bytes
 from llmcost_langchain._notes import METADATA_KEY, note_of_end, note_of_start, noted, stamp
-from llmcost_langchain._shelf import Shelf, answer_found, chunks_found, keep, keep_chunks
+from llmcost_langchain._shelf import (
+    Form,
+    Shelf,
+    answer_found,
+    chunks_found,
+    events_found,
+    keep,
+    keep_chunks,
+    keep_events,
+)
 from llmcost_langchain._weighing import weigh
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.cool_downs import CoolDowns
@@ -120,7 +129,7 @@ class Ladder:
         for attempt in self._attempts(request, route, streamed=True):
             with attempt:
                 plan = plan_call(self._models, attempt, request, route, streamed=True)
-                with self._shelf.visit(plan, request, route, streamed=True) as visit:
+                with self._shelf.visit(plan, request, route, Form.CHUNKS) as visit:
                     if visit.found is not None:
                         stored, opened = chunks_found(visit.found, plan, run, route)
                         yield from _replayed(stored, opened, attempt)
@@ -146,7 +155,7 @@ class Ladder:
         for attempt in self._attempts(request, route, streamed=True):
             with attempt:
                 plan = plan_call(self._models, attempt, request, route, streamed=True)
-                with await self._shelf.avisit(plan, request, route, streamed=True) as visit:
+                with await self._shelf.avisit(plan, request, route, Form.CHUNKS) as visit:
                     if visit.found is not None:
                         stored, opened = chunks_found(visit.found, plan, run, route)
                         for ready in _replayed(stored, opened, attempt):
@@ -175,21 +184,26 @@ class Ladder:
         for attempt in self._attempts(request, route, streamed=True):
             with attempt:
                 plan = plan_call(self._models, attempt, request, route, streamed=True)
-                plan, opened = begin(plan, attempt, route.tracker)
-                config = _child_config(run, plan, route)
-                finish: Event | None = None
-                with settled(opened) as streamed:
-                    answer = plan.model.stream_events(
-                        request.messages, config, version="v3", stop=request.stop, **plan.kwargs
-                    )
-                    for event in answer:
-                        attempt.committed = True
-                        streamed.add(delta_bytes(event))
-                        if event.get("event") == FINISH:
-                            finish = event
-                        else:
-                            yield event
-                if finish is not None:
+                with self._shelf.visit(plan, request, route, Form.EVENTS) as visit:
+                    if visit.found is not None:
+                        stored, opened = events_found(visit.found, plan, run, route)
+                        yield from stored[:-1]
+                        yield _noted_finish(stored[-1], opened, attempt)
+                        return
+                    plan, opened = begin(plan, attempt, route.tracker)
+                    config = _child_config(run, plan, route)
+                    events = _Events(keeps=visit.stores)
+                    with settled(opened) as streamed:
+                        answer = plan.model.stream_events(
+                            request.messages, config, version="v3", stop=request.stop, **plan.kwargs
+                        )
+                        for event in answer:
+                            attempt.committed = True
+                            streamed.add(delta_bytes(event))
+                            if not events.ends(event):
+                                yield event
+                    keep_events(visit, events.seen, opened)
+                if (finish := events.finish) is not None:
                     yield _noted_finish(finish, opened, attempt)
                 return
 
@@ -200,23 +214,29 @@ class Ladder:
         for attempt in self._attempts(request, route, streamed=True):
             with attempt:
                 plan = plan_call(self._models, attempt, request, route, streamed=True)
-                plan, opened = await abegin(plan, attempt, route.tracker)
-                config = _child_config(run, plan, route)
-                finish: Event | None = None
-                with settled(opened) as streamed:
-                    answer = await plan.model.astream_events(
-                        request.messages, config, version="v3", stop=request.stop, **plan.kwargs
-                    )
-                    # Left early, it would go on to download an answer that no one reads.
-                    async with answer:
-                        async for event in answer:
-                            attempt.committed = True
-                            streamed.add(delta_bytes(event))
-                            if event.get("event") == FINISH:
-                                finish = event
-                            else:
-                                yield event
-                if finish is not None:
+                with await self._shelf.avisit(plan, request, route, Form.EVENTS) as visit:
+                    if visit.found is not None:
+                        stored, opened = events_found(visit.found, plan, run, route)
+                        for event in stored[:-1]:
+                            yield event
+                        yield _noted_finish(stored[-1], opened, attempt)
+                        return
+                    plan, opened = await abegin(plan, attempt, route.tracker)
+                    config = _child_config(run, plan, route)
+                    events = _Events(keeps=visit.stores)
+                    with settled(opened) as streamed:
+                        answer = await plan.model.astream_events(
+                            request.messages, config, version="v3", stop=request.stop, **plan.kwargs
+                        )
+                        # Left early, it would go on to download an answer that no one reads.
+                        async with answer:
+                            async for event in answer:
+                                attempt.committed = True
+                                streamed.add(delta_bytes(event))
+                                if not events.ends(event):
+                                    yield event
+                    keep_events(visit, events.seen, opened)
+                if (finish := events.finish) is not None:
                     yield _noted_finish(finish, opened, attempt)
                 return
 
@@ -269,6 +289,24 @@ class _ChunkNotes:
         """Yield the last chunk, now that the cost is known."""
         if self._last is not None:
             yield noted(self._last, note_of_end(self._opened))
+
+
+class _Events:
+    """Holds back the event that ends a stream, and notes all of them for the cache."""
+
+    def __init__(self, *, keeps: bool) -> None:
+        self.finish: Event | None = None
+        self.seen: list[Event] = []
+        self._keeps = keeps
+
+    def ends(self, event: Event) -> bool:
+        """Tell whether this event is the last one."""
+        if self._keeps:
+            self.seen.append(event)
+        if event.get("event") != FINISH:
+            return False
+        self.finish = event
+        return True
 
 
 def _replayed(

@@ -113,7 +113,9 @@ def asked_of(
     model: BaseChatModel, messages: Sequence[BaseMessage], said: Mapping[str, Any], wanted: Any
 ) -> Asked:
     """Return what the rules of the cache look at."""
-    temperature = said.get("temperature", getattr(model, "temperature", None))
+    # What a package has as its default was not asked for.
+    own = getattr(model, "temperature", None) if "temperature" in model.model_fields_set else None
+    temperature = said.get("temperature", own)
     return Asked(
         wanted=wanted if isinstance(wanted, bool) else None,
         temperature=temperature if isinstance(temperature, int | float) else None,

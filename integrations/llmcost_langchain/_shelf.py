@@ -1,7 +1,8 @@
 """A router's own use of the cache: before it holds, and after it was answered."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 from langchain_core.caches import BaseCache
@@ -11,6 +12,9 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from llmcost_langchain._answers import (
     chunks_of,
     entry_of,
+    events_entry,
+    events_not_worth_keeping,
+    events_of,
     generations_of,
     not_worth_keeping,
 )
@@ -27,6 +31,14 @@ from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.usage import Trust, Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")
+
+
+class Form(StrEnum):
+    """How an answer is asked for. Whole ones and chunks can be made of each other."""
+
+    WHOLE = "whole"
+    CHUNKS = "chunks"
+    EVENTS = "events"
 
 
 class Shelf:
@@ -50,17 +62,17 @@ class Shelf:
         self._cache = cache
 
     def visit(
-        self, plan: PlannedCall, request: ChatRequest, route: Route, *, streamed: bool = False
+        self, plan: PlannedCall, request: ChatRequest, route: Route, form: Form = Form.WHOLE
     ) -> Visit:
         """Look for the answer of a planned call; wait for it if somebody is asking."""
-        steps = self._steps(plan, request, route, streamed=streamed, may_wait=not on_event_loop())
+        steps = self._steps(plan, request, route, form, may_wait=not on_event_loop())
         return Visit() if steps is None else run(steps)
 
     async def avisit(
-        self, plan: PlannedCall, request: ChatRequest, route: Route, *, streamed: bool = False
+        self, plan: PlannedCall, request: ChatRequest, route: Route, form: Form = Form.WHOLE
     ) -> Visit:
         """Do what `visit` does, and wait by awaiting."""
-        steps = self._steps(plan, request, route, streamed=streamed, may_wait=True)
+        steps = self._steps(plan, request, route, form, may_wait=True)
         return Visit() if steps is None else await arun(steps)
 
     def _steps(
@@ -68,8 +80,8 @@ class Shelf:
         plan: PlannedCall,
         request: ChatRequest,
         route: Route,
+        form: Form,
         *,
-        streamed: bool,
         may_wait: bool,
     ) -> Steps | None:
         wanted = request.kwargs.get("cache")
@@ -79,13 +91,15 @@ class Shelf:
         tracker = route.tracker
         asked = asked_of(plan.model, request.messages, plan.said, wanted)
         why = core.rules.reason_against(asked, lambda: tracker.subject_of(plan.spec), tracker.now())
-        if streamed and plan.spec.size.choices > 1:
+        if form is not Form.WHOLE and plan.spec.size.choices > 1:
             why = why or "a stream of several choices"
         if why:
             core.counter.skip(why)
             return None
         try:
             facts = request_of(plan.model, request.messages, request.stop, plan.said)
+            if form is Form.EVENTS:
+                facts["form"] = form.value  # they are stored as they came
             key = core.key(facts, route.caused_by)
         except NoKey as error:
             core.counter.skip(f"no key: {error}")
@@ -119,27 +133,53 @@ def chunks_found(
     return list(chunks_of(entry, _message_id(plan))), _record(entry, plan, run, route)
 
 
+def events_found(
+    entry: CachedAnswer, plan: PlannedCall, run: ChainRun, route: Route
+) -> tuple[list[dict[str, Any]], OpenCall]:
+    """Do what `answer_found` does, for a stream of events."""
+    return events_of(entry, _message_id(plan)), _record(entry, plan, run, route)
+
+
 def keep(visit: Visit, result: LLMResult, opened: OpenCall) -> None:
     """Store an answer that has arrived, unless it is not worth it. Never raises."""
     if visit.stores and len(result.generations) == 1:
-        _keep(visit, result.generations[0], opened)
+        _keep(visit, opened, lambda: _whole(result.generations[0], opened))
 
 
 def keep_chunks(visit: Visit, chunks: list[Any], opened: OpenCall) -> None:
     """Store a stream that has ended, likewise."""
-    if visit.stores and chunks:
+
+    def made() -> CachedAnswer | str:
         whole = chunks[0] if len(chunks) == 1 else chunks[0] + chunks[1:]
-        _keep(visit, [ChatGeneration(message=whole)], opened)
+        return _whole([ChatGeneration(message=whole)], opened)
+
+    if visit.stores and chunks:
+        _keep(visit, opened, made)
 
 
-def _keep(visit: Visit, generations: list[Any], opened: OpenCall) -> None:
+def keep_events(visit: Visit, events: list[Mapping[str, Any]], opened: OpenCall) -> None:
+    """Store a stream of events that has ended, likewise."""
+
+    def made() -> CachedAnswer | str:
+        why = events_not_worth_keeping(events[-1])
+        return why or events_entry(events, opened.call.at, **_bought(opened))
+
+    if visit.stores and events:
+        _keep(visit, opened, made)
+
+
+def _whole(generations: list[Any], opened: OpenCall) -> CachedAnswer | str:
+    why = not_worth_keeping(generations)
+    return why or entry_of(generations, opened.call.at, **_bought(opened))
+
+
+def _keep(visit: Visit, opened: OpenCall, made: Callable[[], CachedAnswer | str]) -> None:
     try:
-        why = not_worth_keeping(generations)
-        if why:
-            visit.skip(why)
-            return
-        entry = entry_of(generations, opened.call.at, **_bought(opened))
-        visit.keep(entry, opened.call.labels)
+        entry = made()
+        if isinstance(entry, str):
+            visit.skip(entry)
+        else:
+            visit.keep(entry, opened.call.labels)
     except Exception as error:  # noqa: BLE001 - the answer is paid for and must arrive
         _log.warning("a completion could not be cached: %s", error)
         visit.skip("no plain form")

@@ -94,7 +94,7 @@ def _name(key: Any) -> str:
     if isinstance(key, int) and not isinstance(key, bool):
         return str(key)  # as JSON has it: `logit_bias` is by number
     if not isinstance(key, str):
-        msg = f"the key {key!r} is no text"
+        msg = f"a key of type {type(key).__name__} is no text"
         raise NoKey(msg)
     # What starts with one sign is ours: no request can write what stands for a hash.
     return f"${key}" if key.startswith("$") else str(key)

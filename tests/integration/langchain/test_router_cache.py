@@ -435,3 +435,38 @@ def test_a_cheaper_model_is_looked_up_when_its_turn_comes(
     assert answer.response_metadata["llmcost"]["candidate"] == 1
     assert len(provider.requests) == 1
     assert statuses(poor) == ["cached"]
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+@pytest.mark.parametrize("in_async", [False, True])
+async def test_a_stream_of_events_is_replayed_as_it_came(
+    router: FallbackRouter, tracker: CostTracker, provider: SimulatedProvider, in_async: bool
+) -> None:
+    provider.behave("*", BILLED)
+
+    async def read() -> tuple[list[Any], Any]:
+        if in_async:
+            running = await router.astream_events("hello", version="v3")
+            return [event async for event in running], await running.output
+        stream = router.stream_events("hello", version="v3")
+        return list(stream), stream.output
+
+    (events, first), (replayed, again) = await read(), await read()
+    assert len(provider.requests) == 1
+    assert statuses(tracker) == ["ok", "cached"]
+    assert replayed[1:-1] == events[1:-1]
+    assert replayed[0]["id"] != events[0]["id"]
+    assert (again.content, again.usage_metadata) == (first.content, first.usage_metadata)
+    assert without_marks(again.response_metadata) == without_marks(first.response_metadata)
+    assert again.response_metadata["llmcost"]["cost_usd"] == "0"
+
+
+def test_events_that_were_cut_short_are_not_stored(
+    make_model: MakeModel, tracker: CostTracker, provider: SimulatedProvider, cache: CompletionCache
+) -> None:
+    provider.behave("*", Behavior(completion_tokens=50))
+    router = FallbackRouter(models=[make_model(max_tokens=2)], tracker=tracker, cache=cache)
+    for _ in range(2):
+        list(router.stream_events("hello", version="v3"))
+    assert len(provider.requests) == 2
+    assert cache.core.counts.skipped == {"truncated": 2}
