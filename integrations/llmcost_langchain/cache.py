@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from llmcost_langchain._messages import CACHE_MARK
 from llmcost_plugins.cache import CompletionCache as CoreCache
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.settings import Settings
-from llmcost_plugins.tracker import utc_now
 
 _log: Final = logging.getLogger("llmcost_plugins")
 # A key that shows an object's address or a class without its fields would be found again for

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from llmcost_plugins.budgets import Action, Budget, parse_budgets, read_budgets
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.pricing import Mode
+from llmcost_plugins.pricing.currencies import Currency, read_currency
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy, parse_unknown_model
 from llmcost_plugins.settings import switch
 
@@ -71,6 +72,12 @@ def _names_listed(value: Any) -> Any:
 
 def _unknown_model(value: Any) -> Any:
     return parse_unknown_model(value) if isinstance(value, str) else value
+
+
+def _currency(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return read_currency(value) if value.strip() else None
 
 
 def _seconds(value: Any) -> Any:
@@ -135,6 +142,8 @@ class Settings(BaseSettings):
         prefer_stated_cost: whether a cost that the provider itself states is what counts.
         prices: the file of your own prices, TOML or JSON (see `pricing.overrides`).
         timezone: the calendar that budgets and reports go by.
+        currency: what reports show amounts in, with how many units one USD is worth; budgets and
+            the ledger stay in USD.
         cache_dir: where completions are cached.
         cache_ttl: how long a cached completion is good.
         cache_size: bytes that the cache may take on disk.
@@ -188,6 +197,9 @@ class Settings(BaseSettings):
     )
     timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = Field(
         default=ZoneInfo("UTC"), examples=["Europe/Berlin"]
+    )
+    currency: Annotated[Currency | None, NoDecode, BeforeValidator(_currency)] = Field(
+        default=None, examples=["CNY:7.12"]
     )
     cache_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path(_APP) / "completions",
