@@ -20,6 +20,7 @@ from llmcost_plugins.tables import Record, plain_table, write_csv
 from llmcost_plugins.usage import METERS
 
 _Column = tuple[str, Callable[[ReportRow], str]]
+_MANY: Final = 10_000_000  # from here on columns show millions; JSON and CSV have every token
 _ALWAYS: Final = frozenset({"Calls", "Cost", "Average", "Tokens"})
 _MARKDOWN: Final = re.compile(r"([\\|`*_<>\[\]#])")
 
@@ -137,10 +138,15 @@ def _fallback_columns(report: Report, money: Callable[[Decimal | None], str]) ->
 
 def _token_columns(report: Report) -> list[_Column]:
     if report.total.details is None:
-        return [("Tokens", lambda row: f"{row.prompt_tokens:,}+{row.completion_tokens:,}")]
+        return [
+            (
+                "Tokens",
+                lambda row: "+".join(map(_short, (row.prompt_tokens, row.completion_tokens))),
+            )
+        ]
 
     def column(meter: str) -> _Column:
-        return meter, lambda row: f"{_of(row).meters.get(meter, 0):,}"
+        return meter, lambda row: _short(_of(row).meters.get(meter, 0))
 
     return [column(meter) for meter in _meters(report.total)]
 
@@ -229,6 +235,10 @@ def _part(row: ReportRow, calls: int) -> str:
     if not calls:
         return "-"
     return f"{calls:,}" if share is None else f"{calls:,} ({_percent(share)})"
+
+
+def _short(tokens: int) -> str:
+    return f"{tokens:,}" if tokens < _MANY else f"{tokens // 1_000_000:,}M"
 
 
 def _of_all(row: ReportRow, calls: int) -> str:
