@@ -1,6 +1,6 @@
 """`CostReporter`: what was spent in a period, by whom, beside the period before."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -71,11 +71,15 @@ class CostReporter:
     Args:
         ledger: where to ask.
         zone: the calendar of the periods.
+        before_scan: is called before every entry of a span is read, which may take a while.
     """
 
-    def __init__(self, ledger: Ledger, zone: tzinfo) -> None:
+    def __init__(
+        self, ledger: Ledger, zone: tzinfo, *, before_scan: Callable[[], object] = lambda: None
+    ) -> None:
         self._ledger = ledger
         self._zone = zone
+        self._before_scan = before_scan
 
     def report(
         self,
@@ -169,15 +173,19 @@ class CostReporter:
             return False
         reads_all = scan or self._needs_entries(by, span)
         whole, edges = (None, [span]) if reads_all else whole_slots(span)
+        fields = ["slot" if one in _TIMES else one for one in by]
+        if whole is not None:
+            ends = slot_span(whole.start, whole.end)
+            reads_all = kept(fields, ends, Days(self._zone)) is Kept.BY_SCAN
+        if reads_all:
+            self._before_scan()
         for edge in edges:
             for entry in self._ledger.entries(since=edge.start, until=edge.end):
                 tally.add_entry(entry)
-        if whole is None:
-            return reads_all
-        fields = ["slot" if one in _TIMES else one for one in by]
-        for total in self._ledger.totals(fields, since=whole.start, until=whole.end):
-            tally.add_total(total)
-        return kept(fields, slot_span(whole.start, whole.end), Days(self._zone)) is Kept.BY_SCAN
+        if whole is not None:
+            for total in self._ledger.totals(fields, since=whole.start, until=whole.end):
+                tally.add_total(total)
+        return reads_all
 
     def _needs_entries(self, by: Sequence[str], span: Window) -> bool:
         if any(one == "tag" or one.startswith(LABEL) for one in by):

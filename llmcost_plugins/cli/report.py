@@ -67,7 +67,7 @@ def report(  # noqa: PLR0913 - one argument for each option
     groups = [group.strip() for group in by.split(",") if group.strip()]
     start, end = instant(since, "--since", settings), instant(until, "--until", settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
-        reporter = CostReporter(store, settings.timezone)
+        reporter = CostReporter(store, settings.timezone, before_scan=_say_that_it_takes_long)
         if since or until:
             found = reporter.between(start, end, groups, now=utc_now(), detailed=detail)
         else:
@@ -78,9 +78,11 @@ def report(  # noqa: PLR0913 - one argument for each option
     _write(found, form, settings)
 
 
+def _say_that_it_takes_long() -> None:
+    click.echo("no sums are kept of this: reading every entry of the span", err=True)
+
+
 def _say_what_is_odd(found: Report) -> None:
-    if found.scanned:
-        click.echo("no sums are kept of this: every entry of the span was read", err=True)
     if not found.rows:
         click.echo("no calls are recorded in this span", err=True)
         return
