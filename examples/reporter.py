@@ -14,5 +14,6 @@ with tempfile.TemporaryDirectory() as folder:
     report = CostReporter(tracker.ledger, UTC).report(["user"], "month", now=datetime.now(UTC))
     for row in report.rows:
         print(f"{row.group[0]}: {row.cost} USD in {row.calls} calls")
-    print(f"in all: {report.total.cost} USD")
+    total = report.total
+    print(f"in all: {total.cost} USD, {total.average} a call; saved {tracker.savings().total}")
     tracker.close()

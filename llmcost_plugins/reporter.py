@@ -1,21 +1,21 @@
 """`CostReporter`: what was spent in a period, by whom, beside the period before."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
-from itertools import product
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Final
 
 from llmcost_plugins.errors import ConfigurationError, describe_choices
-from llmcost_plugins.ledger import Entry, Ledger, Status, Total
-from llmcost_plugins.ledger.rules import sums_of
-from llmcost_plugins.ledger.slots import SLOT, from_micros, slot_of
-from llmcost_plugins.periods import Period, Window, window
-from llmcost_plugins.reports import REPORT_GROUPS, ReportRow, rows_of, spend
+from llmcost_plugins.ledger import Ledger
+from llmcost_plugins.ledger.slots import SLOT, Days, Kept, kept, slot_span
+from llmcost_plugins.periods import Window
+from llmcost_plugins.reports import REPORT_GROUPS, ReportRow
+from llmcost_plugins.spans import as_long_before, named_window, period_before, whole_slots
+from llmcost_plugins.tallies import LABEL, Tally
 
-_NAMED: Final = re.compile(r"(\d{4})(?:-(?:Q([1-4])|(\d{2})(?:-(\d{2}))?))?")
-_LABEL: Final = "label."
+_BY_PERSON: Final = frozenset({"user", "session"})
+_TIMES: Final = frozenset({"day", "hour"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,9 @@ class Report:
         by: what the rows are grouped by.
         rows: one for each group, dearest first. A call with two tags is in the rows of both.
         total: all calls, each once.
-        previous: all calls of the period before; `None` where the span is not a period.
-        span: from when to before when, in UTC.
+        previous: all calls of the period before; `None` where the span has no beginning.
+        span: from when to before when.
+        before: the span of *previous*.
         scanned: whether the entries were read one by one, since no sums are kept of such groups.
     """
 
@@ -36,7 +37,32 @@ class Report:
     total: ReportRow
     previous: ReportRow | None
     span: Window
+    before: Window | None
     scanned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What was not spent in one span of time, in USD.
+
+    What providers save with prompt caches of their own is in the prices, and not counted here.
+
+    Attributes:
+        caching: what the answers from the completion cache would have cost.
+        cheaper_models: what the same usage would have cost more at the models that were preferred.
+        spent: what was spent all the same.
+        span: from when to before when.
+    """
+
+    caching: Decimal
+    cheaper_models: Decimal
+    spent: Decimal
+    span: Window
+
+    @property
+    def total(self) -> Decimal:
+        """All that was saved."""
+        return self.caching + self.cheaper_models
 
 
 class CostReporter:
@@ -45,146 +71,143 @@ class CostReporter:
     Args:
         ledger: where to ask.
         zone: the calendar of the periods.
+        before_scan: is called before every entry of a span is read, which may take a while.
     """
 
-    def __init__(self, ledger: Ledger, zone: tzinfo) -> None:
+    def __init__(
+        self, ledger: Ledger, zone: tzinfo, *, before_scan: Callable[[], object] = lambda: None
+    ) -> None:
         self._ledger = ledger
         self._zone = zone
+        self._before_scan = before_scan
 
-    def report(self, by: Sequence[str] = (), period: str = "month", *, now: datetime) -> Report:
-        """Sum what was spent in a period.
+    def report(
+        self,
+        by: Sequence[str] = (),
+        period: str = "month",
+        *,
+        now: datetime,
+        detailed: bool = False,
+    ) -> Report:
+        """Sum what was spent in a period, beside the period before.
 
         Args:
-            by: some of `REPORT_GROUPS`, or ``hour``, ``tag``, ``label.KEY``; these three (``hour``
-                only beside a user or session) read every entry of the span.
+            by: some of `REPORT_GROUPS`, or ``tag``, ``label.KEY``. No sums are kept of these two,
+                of users or sessions beside anything but the day and status, and of hours beside
+                them: such a report reads every entry of the span.
             period: see `named_window`.
             now: the current instant.
+            detailed: whether to tell tokens by meter and how many calls fell back to a cheaper
+                model, too, which reads every entry of the span.
 
         Raises:
             ConfigurationError: a group or the period means nothing.
         """
         span = named_window(period, now, self._zone)
-        earlier = _before(span, period, self._zone)
-        return self.over(span, by, earlier)
+        earlier = period_before(span, period, self._zone)
+        return self.over(span, by, earlier, detailed=detailed)
 
-    def over(self, span: Window, by: Sequence[str] = (), earlier: Window | None = None) -> Report:
+    def between(
+        self,
+        since: datetime | None,
+        until: datetime | None,
+        by: Sequence[str] = (),
+        *,
+        now: datetime,
+        detailed: bool = False,
+    ) -> Report:
+        """Sum what was spent from *since* to before *until*, beside as long a span before.
+
+        Raises:
+            ConfigurationError: a group means nothing, or *until* is not after *since*.
+        """
+        if since and until and since >= until:
+            msg = f"{since.isoformat()} is not before {until.isoformat()}: there is nothing between"
+            raise ConfigurationError(msg)
+        span = Window(since, until)
+        return self.over(span, by, as_long_before(span, now, self._zone), detailed=detailed)
+
+    def over(
+        self,
+        span: Window,
+        by: Sequence[str] = (),
+        earlier: Window | None = None,
+        *,
+        detailed: bool = False,
+    ) -> Report:
         """Sum what was spent in a span of time; see `report`.
 
         Args:
             span: from when to before when; `None` is no end.
             by: see `report`.
             earlier: what to compare with.
+            detailed: see `report`.
 
         Raises:
             ConfigurationError: a group means nothing.
         """
-        scanned = self._check(by)
-        rows = self._scan(by, span) if scanned else self._kept(by, span)
-        previous = None if earlier is None else self._total(earlier)
-        return Report(tuple(by), tuple(rows), self._total(span), previous, span, scanned)
+        _check(by)
+        tally = Tally(by, self._zone, detailed=detailed)
+        scanned = self._fill(tally, by, span, scan=detailed)
+        previous = None
+        if earlier is not None:
+            before = Tally((), self._zone)
+            self._fill(before, (), earlier, scan=False)
+            previous = before.total()
+        rows = tuple(tally.rows())
+        return Report(tuple(by), rows, tally.total(), previous, span, earlier, scanned)
 
-    def _check(self, by: Sequence[str]) -> bool:
-        fine = [one for one in by if one in {"hour", "tag"} or one.startswith(_LABEL)]
-        for one in by:
-            if (one not in fine and one not in REPORT_GROUPS) or one == _LABEL:
-                good = describe_choices((*REPORT_GROUPS, "hour", "tag", "label.KEY"))
-                msg = f"cannot report by {one!r}; it must be some of {good}"
-                raise ConfigurationError(msg)
-        return bool(fine)
+    def savings(self, period: str = "month", *, now: datetime) -> Savings:
+        """Say what was saved in a period; the arguments are those of `report`.
 
-    def _kept(self, by: Sequence[str], span: Window) -> list[ReportRow]:
-        return spend(self._ledger, by, zone=self._zone, since=span.start, until=span.end)
+        Raises:
+            ConfigurationError: the period means nothing.
+        """
+        span = named_window(period, now, self._zone)
+        total = self.over(span).total
+        return Savings(total.saved, total.fallback_saved, total.cost, span)
 
-    def _total(self, span: Window) -> ReportRow:
-        rows = self._kept((), span)
-        return rows[0] if rows else rows_of([Total((), *(0,) * 10)])[0]
-
-    def _scan(self, by: Sequence[str], span: Window) -> list[ReportRow]:
+    def _fill(self, tally: Tally, by: Sequence[str], span: Window, *, scan: bool) -> bool:
+        """Add what the ledger has; return whether it had to read every entry."""
         if not self._ledger.exists():
-            return []
-        sums: dict[tuple[str, ...], list[int]] = {}
-        # Rounded as the kept sums are, so that both add up to the same.
-        since, until = (
-            from_micros(slot_of(end)) if end else None for end in (span.start, span.end)
-        )
-        for entry in self._ledger.entries(since=since, until=until):
-            for group in _groups(entry, by, self._zone):
-                known = sums.setdefault(group, [0] * 10)
-                known[:] = map(int.__add__, known, _sums(entry))
-        rows = rows_of([Total(group, *found) for group, found in sums.items()])
-        in_order = {"day", "hour"}.intersection(by)
-        return sorted(rows, key=lambda row: (0 if in_order else -row.cost, row.group))
+            return False
+        reads_all = scan or self._needs_entries(by, span)
+        whole, edges = (None, [span]) if reads_all else whole_slots(span)
+        fields = ["slot" if one in _TIMES else one for one in by]
+        if whole is not None:
+            ends = slot_span(whole.start, whole.end)
+            reads_all = kept(fields, ends, Days(self._zone)) is Kept.BY_SCAN
+        if reads_all:
+            self._before_scan()
+        for edge in edges:
+            for entry in self._ledger.entries(since=edge.start, until=edge.end):
+                tally.add_entry(entry)
+        if whole is not None:
+            for total in self._ledger.totals(fields, since=whole.start, until=whole.end):
+                tally.add_total(total)
+        return reads_all
+
+    def _needs_entries(self, by: Sequence[str], span: Window) -> bool:
+        if any(one == "tag" or one.startswith(LABEL) for one in by):
+            return True
+        if "hour" in by and _BY_PERSON.intersection(by):
+            return True  # sums of persons are kept by the day
+        return bool(_TIMES.intersection(by)) and self._days_part_slots(span)
+
+    def _days_part_slots(self, span: Window) -> bool:
+        """Tell whether midnight is within a half hour, as in Kathmandu (UTC+5:45)."""
+        at = span.start or span.end or datetime(2026, 1, 1, tzinfo=UTC)
+        offset = at.astimezone(self._zone).utcoffset() or timedelta(0)
+        return bool(offset % timedelta(microseconds=SLOT))
 
 
-def named_window(name: str, now: datetime, zone: tzinfo) -> Window:
-    """Return the span that *name* says, in UTC.
-
-    Args:
-        name: the current ``hour``, ``day``, ``week``, ``month``, ``quarter``, ``year``; ``total``;
-            ``mtd`` (this month, the half hour that runs included),
-            ``last-month``; or ``2026``, ``2026-Q4``, ``2026-11``,
-            ``2026-11-03``.
-        now: the current instant.
-        zone: whose calendar.
-
-    Raises:
-        ConfigurationError: it is no period.
-    """
-    if name in set(Period):
-        return window(Period(name), now, zone)
-    month = window(Period.MONTH, now, zone)
-    if name == "mtd":
-        # Sums are kept by the half hour: the one that runs belongs to the month, too.
-        return Window(month.start, from_micros(slot_of(now) + SLOT))
-    if name == "last-month" and month.start is not None:
-        return window(Period.MONTH, month.start - timedelta(microseconds=1), zone)
-    if found := _NAMED.fullmatch(name):
-        year, quarter, number, day = found.groups()
-        first = 3 * int(quarter) - 2 if quarter else int(number or 1)
-        kinds = ((day, Period.DAY), (number, Period.MONTH), (quarter, Period.QUARTER))
-        period = next((kind for said, kind in kinds if said), Period.YEAR)
-        try:
-            return window(period, datetime(int(year), first, int(day or 1), tzinfo=zone), zone)
-        except (ValueError, OverflowError):
-            pass
-    msg = (
-        f"{name!r} is no period; a good value is 'day', 'month', 'mtd', 'last-month', '2026', "
-        f"'2026-Q4', '2026-11' or '2026-11-03'"
-    )
-    raise ConfigurationError(msg)
-
-
-def _before(span: Window, name: str, zone: tzinfo) -> Window | None:
-    if span.start is None or span.end is None:
-        return None
-    just_before = span.start - timedelta(microseconds=1)
-    if name == "mtd":
-        earlier = window(Period.MONTH, just_before, zone)
-        assert earlier.start is not None  # noqa: S101 - a month has one
-        return Window(earlier.start, min(earlier.start + (span.end - span.start), span.start))
-    for period in Period:
-        if window(period, span.start, zone) == span:
-            return window(period, just_before, zone)
-    return None
-
-
-def _groups(entry: Entry, by: Sequence[str], zone: tzinfo) -> Iterator[tuple[str, ...]]:
-    return product(*(_values(entry, one, zone) for one in by))
-
-
-def _values(entry: Entry, by: str, zone: tzinfo) -> Sequence[str]:
-    call = entry.call
-    if by == "tag":
-        return call.labels.tags or ("",)
-    if by in {"day", "hour"}:
-        local = call.at.astimezone(zone)
-        return (local.date().isoformat() if by == "day" else f"{local:%Y-%m-%dT%H:00%z}",)
-    fixed = {"model": call.model, "provider": call.provider, "status": entry.outcome.status.value}
-    return (fixed.get(by) or call.labels.values.get(by.removeprefix(_LABEL), ""),)
-
-
-def _sums(entry: Entry) -> tuple[int, ...]:
-    status, (_, *sums) = entry.outcome.status, sums_of(entry.outcome)
-    calls = status not in {Status.REFUSED, Status.CORRECTION}
-    refused = entry.count if status is Status.REFUSED else 0
-    return (int(calls), refused, int(status is Status.CACHED), *sums)
+def _check(by: Sequence[str]) -> None:
+    known = (*REPORT_GROUPS, "tag", "label.KEY")
+    for one in by:
+        is_label = one.startswith(LABEL) and one != LABEL
+        if not is_label and one not in {*REPORT_GROUPS, "tag"}:
+            msg = f"cannot report by {one!r}; it must be some of {describe_choices(known)}"
+            raise ConfigurationError(msg)
+        if by.count(one) > 1:
+            msg = f"cannot report by {one!r} twice"
+            raise ConfigurationError(msg)

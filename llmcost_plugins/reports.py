@@ -1,22 +1,35 @@
 """Questions asked of the ledger."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from llmcost_plugins.budgets import Budget, BudgetStatus, amount_of
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.ledger import GROUPS, BucketState, Ledger, Total
-from llmcost_plugins.money import nano_to_usd
+from llmcost_plugins.money import nano_to_usd, usd_to_nano
 from llmcost_plugins.periods import window
 
-REPORT_GROUPS: Final = ("day", *(group for group in GROUPS if group != "slot"))
+REPORT_GROUPS: Final = ("day", "hour", *(group for group in GROUPS if group != "slot"))
 """What a report can be grouped by."""
 
-
 _TOO_EARLY: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What no sums are kept of.
+
+    Attributes:
+        meters: how much was used, by meter; the usage of cached answers included.
+        fell_back: calls that a cheaper model than the preferred one answered.
+    """
+
+    meters: Mapping[str, int]
+    fell_back: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,7 @@ class ReportRow:
         completion_tokens: tokens received, likewise.
         inexact: calls whose cost rests on an estimate.
         unpriced: calls without a known price, which are missing in the cost.
+        details: what only a detailed report tells.
     """
 
     group: tuple[str, ...]
@@ -48,6 +62,21 @@ class ReportRow:
     completion_tokens: int
     inexact: int
     unpriced: int
+    details: Details | None = None
+
+    @property
+    def average(self) -> Decimal | None:
+        """The cost of a call in USD, rounded to a nano-dollar; `None` without calls."""
+        if not self.calls:
+            return None
+        return nano_to_usd(round(Fraction(usd_to_nano(self.cost), self.calls)))
+
+    def share(self, calls: int) -> Decimal | None:
+        """Return the part of all calls that *calls* are, to four places; `None` without calls.
+
+        ``row.share(row.cached)`` is the hit rate of the cache.
+        """
+        return Decimal(f"{round(Fraction(calls * 10_000, self.calls))}e-4") if self.calls else None
 
 
 def spend(
@@ -58,7 +87,7 @@ def spend(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[ReportRow]:
-    """Sum what was spent, grouped by some of `REPORT_GROUPS`, dearest first (days in order).
+    """Sum what was spent, grouped by some of `GROUPS` or the day, dearest first (days in order).
 
     Args:
         ledger: where to ask.
@@ -70,9 +99,10 @@ def spend(
     Raises:
         ConfigurationError: *by* names something else.
     """
-    unknown = [group for group in by if group not in REPORT_GROUPS]
+    known = [group for group in REPORT_GROUPS if group != "hour"]
+    unknown = [group for group in by if group not in known]
     if unknown:
-        choices = describe_choices(REPORT_GROUPS)
+        choices = describe_choices(known)
         msg = f"cannot report by {unknown[0]!r}; it must be some of {choices}"
         raise ConfigurationError(msg)
     if not ledger.exists():
@@ -89,15 +119,28 @@ def spend(
             for name, value in zip(by, total.group, strict=True)
         )
         merged[group] = _add(merged.get(group), total, group)
-    rows = rows_of(merged.values())
+    rows = [row_of(total) for total in merged.values()]
     if "day" in by:
         return sorted(rows, key=lambda row: row.group)
     return sorted(rows, key=lambda row: (-row.cost, -row.saved, row.group))
 
 
-def rows_of(totals: Iterable[Total]) -> list[ReportRow]:
-    """Return sums as lines of a report."""
-    return [_row(total) for total in totals]
+def row_of(total: Total, details: Details | None = None) -> ReportRow:
+    """Return sums as a line of a report."""
+    return ReportRow(
+        group=total.group,
+        calls=total.calls,
+        refused=total.refused,
+        cached=total.cached,
+        cost=nano_to_usd(total.cost),
+        saved=nano_to_usd(total.saved),
+        fallback_saved=nano_to_usd(total.fallback_saved),
+        prompt_tokens=total.prompt_tokens,
+        completion_tokens=total.completion_tokens,
+        inexact=total.inexact,
+        unpriced=total.unpriced,
+        details=details,
+    )
 
 
 def budget_statuses(
@@ -171,19 +214,3 @@ def _add(earlier: Total | None, total: Total, group: tuple[str, ...]) -> Total:
 
 def _sums(total: Total) -> tuple[int, ...]:
     return astuple(total)[1:]  # all but the group
-
-
-def _row(total: Total) -> ReportRow:
-    return ReportRow(
-        group=total.group,
-        calls=total.calls,
-        refused=total.refused,
-        cached=total.cached,
-        cost=nano_to_usd(total.cost),
-        saved=nano_to_usd(total.saved),
-        fallback_saved=nano_to_usd(total.fallback_saved),
-        prompt_tokens=total.prompt_tokens,
-        completion_tokens=total.completion_tokens,
-        inexact=total.inexact,
-        unpriced=total.unpriced,
-    )

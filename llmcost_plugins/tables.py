@@ -1,9 +1,9 @@
-"""Reports and budgets as tables for people, and as JSON and CSV for programs."""
+"""Budgets as tables for people, and as JSON and CSV for programs."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmcost_plugins.budgets import BudgetStatus, Unit
-from llmcost_plugins.money import format_usd, usd_string, usd_to_nano
-from llmcost_plugins.reports import ReportRow
+from llmcost_plugins.money import format_usd
 
 _GROUP: Final[dict[str, Any]] = {"overflow": "fold", "min_width": 12}
 _BAR_CELLS: Final = 4
@@ -31,26 +30,6 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
-
-
-def report_records(rows: Iterable[ReportRow], by: Sequence[str]) -> list[Record]:
-    """Return the rows as plain values; money as decimal strings in USD."""
-    return [
-        {
-            **dict(zip(by, row.group, strict=True)),
-            "calls": row.calls,
-            "cost_usd": _plain(row.cost),
-            "cached": row.cached,
-            "saved_usd": _plain(row.saved),
-            "fallback_saved_usd": _plain(row.fallback_saved),
-            "refused": row.refused,
-            "prompt_tokens": row.prompt_tokens,
-            "completion_tokens": row.completion_tokens,
-            "inexact": row.inexact,
-            "unpriced": row.unpriced,
-        }
-        for row in rows
-    ]
 
 
 def budget_records(statuses: Iterable[BudgetStatus]) -> list[Record]:
@@ -88,38 +67,6 @@ def write_csv(records: Sequence[Record]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def report_table(
-    rows: Sequence[ReportRow],
-    by: Sequence[str],
-    title: str,
-    total: ReportRow | None = None,
-    previous: ReportRow | None = None,
-) -> Table:
-    """Return a report as a table, with a line of sums when there are several rows.
-
-    Args:
-        rows: its lines.
-        by: what they are grouped by.
-        title: its title.
-        total: the sums, where they are not those of the lines: a call may be in several.
-        previous: the sums of the period before.
-    """
-    table = plain_table(title, show_footer=len(rows) > 1)
-    sums = total or _sums(rows)
-    if previous is not None and previous.calls:
-        table.caption = f"the period before: {_money(previous.cost)}, {previous.calls:,} calls"
-    for place, name in enumerate(by):
-        table.add_column(name.capitalize(), footer="total" if place == 0 else "", **_GROUP)
-    for heading, show in _COLUMNS.items():
-        if heading in _ALWAYS or any(show(row) != "-" for row in rows):
-            table.add_column(heading, justify="right", footer=show(sums), no_wrap=True)
-    shown = [str(column.header) for column in table.columns[len(by) :]]
-    for row in rows:
-        group = [value or "(none)" for value in row.group]
-        table.add_row(*group, *(_COLUMNS[heading](row) for heading in shown))
-    return table
-
-
 def budget_table(statuses: Iterable[BudgetStatus], title: str = "Budgets") -> Table:
     """Return budgets as a table with a bar of what is spent and held, and where that leads to."""
     table = plain_table(title)
@@ -131,7 +78,8 @@ def budget_table(statuses: Iterable[BudgetStatus], title: str = "Budgets") -> Ta
     table.add_column("Resets (UTC)", no_wrap=True)
     for status in statuses:
         table.add_row(
-            status.scope if status.unit is Unit.USD else f"{status.scope} ({status.unit})",
+            # As Text: a value such as "[/red]" is no markup.
+            Text(status.scope if status.unit is Unit.USD else f"{status.scope} ({status.unit})"),
             status.per.value,
             _amount(status, status.limit),
             _amount(status, status.spent),
@@ -163,58 +111,11 @@ def plain_table(title: str, *, show_footer: bool = False) -> Table:
     )
 
 
-def _plain(amount: Decimal) -> str:
-    return usd_string(usd_to_nano(amount))
-
-
-def _money(amount: Decimal) -> str:
-    return format_usd(usd_to_nano(amount))
-
-
 def _amount(status: BudgetStatus, amount: Decimal | None) -> str:
     if amount is None:
         return "-"
     count = status.count(amount)
     return format_usd(count) if status.unit is Unit.USD else f"{count:,}"
-
-
-def _optional_money(amount: Decimal) -> str:
-    return _money(amount) if amount else "-"
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number else "-"
-
-
-_COLUMNS: Final[Mapping[str, Callable[[ReportRow], str]]] = {
-    "Calls": lambda row: f"{row.calls:,}",
-    "Cost": lambda row: _money(row.cost),
-    "Cached": lambda row: _count(row.cached),
-    "Saved": lambda row: _optional_money(row.saved),
-    "Fell back": lambda row: _optional_money(row.fallback_saved),
-    "Refused": lambda row: _count(row.refused),
-    "Tokens": lambda row: f"{row.prompt_tokens:,}+{row.completion_tokens:,}",
-    "Estimated": lambda row: _count(row.inexact),
-    "Unpriced": lambda row: _count(row.unpriced),
-}
-_ALWAYS: Final = frozenset({"Calls", "Cost", "Tokens"})
-
-
-def _sums(rows: Sequence[ReportRow]) -> ReportRow:
-    nothing = Decimal(0)
-    return ReportRow(
-        group=(),
-        calls=sum(row.calls for row in rows),
-        refused=sum(row.refused for row in rows),
-        cached=sum(row.cached for row in rows),
-        cost=sum((row.cost for row in rows), nothing),
-        saved=sum((row.saved for row in rows), nothing),
-        fallback_saved=sum((row.fallback_saved for row in rows), nothing),
-        prompt_tokens=sum(row.prompt_tokens for row in rows),
-        completion_tokens=sum(row.completion_tokens for row in rows),
-        inexact=sum(row.inexact for row in rows),
-        unpriced=sum(row.unpriced for row in rows),
-    )
 
 
 def _bar(status: BudgetStatus) -> Text:

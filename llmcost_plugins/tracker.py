@@ -20,6 +20,7 @@ from llmcost_plugins.billing import Billing, Ending, Policies
 from llmcost_plugins.blocks import Block, block_bucket, current_blocks, entered
 from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetStatus, Subject, Unit
 from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown, Refusal
 from llmcost_plugins.guard import Guard
 from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels, make_labels
@@ -50,17 +51,13 @@ from llmcost_plugins.usage import Trust, Usage
 
 if TYPE_CHECKING:
     from llmcost_plugins.monitor import Monitor
+    from llmcost_plugins.reporter import Savings
     from llmcost_plugins.settings import Settings
 
 _log: Final = logging.getLogger("llmcost_plugins")
 _TRIPPED_KEPT: Final = 100
 _PRUNE_FROM: Final = 1024
 _C = TypeVar("_C")
-
-
-def utc_now() -> datetime:
-    """Return the current instant; the default clock."""
-    return datetime.now(UTC)  # noqa: TID251 - the default clock
 
 
 class CostTracker:
@@ -200,6 +197,16 @@ class CostTracker:
         """Say how every bucket of the current periods stands."""
         now = self._clock()
         return budget_statuses(self.ledger, self.limits.book(now).budgets, now, self.zone)
+
+    def savings(self, period: str = "month") -> "Savings":
+        """Say what caching and cheaper models have saved in a period, see `CostReporter.report`.
+
+        Raises:
+            ConfigurationError: the period means nothing.
+        """
+        from llmcost_plugins.reporter import CostReporter
+
+        return CostReporter(self.ledger, self.zone).savings(period, now=self._clock())
 
     def monitor(
         self,

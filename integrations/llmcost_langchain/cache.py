@@ -10,8 +10,8 @@ from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 
 from llmcost_langchain._answers import entry_of, generations_of, not_worth_keeping
 from llmcost_plugins.cache import CompletionCache as CoreCache
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.settings import Settings
-from llmcost_plugins.tracker import utc_now
 
 _log: Final = logging.getLogger("llmcost_plugins")
 # A key that shows an object's address or a class without its fields would be found again for

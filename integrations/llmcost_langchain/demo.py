@@ -27,8 +27,10 @@ from llmcost_plugins.alerts import BudgetEvent
 from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.errors import BudgetExceeded, ConfigurationError, MissingExtra
 from llmcost_plugins.money import format_usd, usd_to_nano
+from llmcost_plugins.report_tables import report_table
+from llmcost_plugins.reporter import CostReporter
 from llmcost_plugins.reports import spend
-from llmcost_plugins.tables import budget_table, report_table
+from llmcost_plugins.tables import budget_table
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from llmcost_plugins.tracker import CostTracker
 
@@ -173,8 +175,8 @@ class _Demo:
     def _report(self, tracker: CostTracker) -> None:
         _heading(self._console, "5", "Who spent what")
         for by in ("model", "feature"):
-            rows = spend(tracker.ledger, [by], zone=UTC)
-            self._console.print(report_table(rows, [by], f"By {by}"))
+            report = CostReporter(tracker.ledger, UTC).report([by], "total", now=tracker.now())
+            self._console.print(report_table(report, f"By {by}", UTC))
 
     def _check(self, tracker: CostTracker) -> int:
         _heading(self._console, "6", "The check: the ledger against the provider's own bill")

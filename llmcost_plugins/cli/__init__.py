@@ -7,39 +7,27 @@ cannot be used.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
 
-from llmcost_plugins.cli.alerts import alerts
-from llmcost_plugins.cli.budgets import budgets
-from llmcost_plugins.cli.cache import cache
-from llmcost_plugins.cli.doctor import doctor
-from llmcost_plugins.cli.ledger import ledger
-from llmcost_plugins.cli.options import format_option, instant, say_if_empty
-from llmcost_plugins.cli.prices import prices
-from llmcost_plugins.cli.records import export_command, import_command
-from llmcost_plugins.errors import (
-    LedgerUnavailable,
-    LLMCostError,
-    MissingExtra,
-)
-from llmcost_plugins.ledger import open_ledger
-from llmcost_plugins.periods import Period, Window
-from llmcost_plugins.reporter import CostReporter
-from llmcost_plugins.reports import REPORT_GROUPS
-from llmcost_plugins.settings import Settings
-from llmcost_plugins.tables import (
-    Format,
-    report_records,
-    report_table,
-    show,
-)
-from llmcost_plugins.tracker import utc_now
+from llmcost_plugins.cli.lazy_group import LazyGroup
+from llmcost_plugins.errors import LedgerUnavailable, LLMCostError, MissingExtra
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Imported when asked for: `llmcost report` needs neither prices nor webhooks.
+_COMMANDS: Final = {
+    "alerts": "llmcost_plugins.cli.alerts:alerts",
+    "budgets": "llmcost_plugins.cli.budgets:budgets",
+    "cache": "llmcost_plugins.cli.cache:cache",
+    "doctor": "llmcost_plugins.cli.doctor:doctor",
+    "export": "llmcost_plugins.cli.records:export_command",
+    "ledger": "llmcost_plugins.cli.ledger:ledger",
+    "prices": "llmcost_plugins.cli.prices:prices",
+    "report": "llmcost_plugins.cli.report:report",
+}
 _WRONG_USE: Final = 2
 _NO_STORAGE: Final = 3
 
@@ -60,20 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="llmcost-plugins")
 def cli() -> None:
     """Cost control for LLM applications: what was spent, by whom, and what is left."""
-
-
-cli.add_command(alerts)
-cli.add_command(budgets)
-cli.add_command(cache)
-cli.add_command(doctor)
-cli.add_command(prices)
-cli.add_command(ledger)
-ledger.add_command(import_command)
-cli.add_command(export_command)
 
 
 @cli.command()
@@ -85,62 +65,14 @@ cli.add_command(export_command)
 )
 def demo(model: str | None) -> int:
     """Show the main job on a simulated provider: record, hold, fall back, cache, report."""
+    from rich.console import Console
+
     return _find_demo()(Console(), model)
 
 
-@cli.command()
-@click.option(
-    "--by",
-    default="model",
-    show_default=True,
-    metavar="GROUPS",
-    help=f"What to group by, joined by commas: {', '.join(REPORT_GROUPS)}, hour, tag, label.KEY.",
-)
-@click.option(
-    "--period",
-    default=Period.MONTH.value,
-    show_default=True,
-    metavar="PERIOD",
-    help="day, week, month …: the current one; mtd, last-month, 2026, 2026-Q4, 2026-11, "
-    "2026-11-03; in LLMCOST_TIMEZONE.",
-)
-@click.option("--since", metavar="DATE", help="Instead of a period: from this day (or time) on.")
-@click.option("--until", metavar="DATE", help="Up to before this day (or time).")
-@format_option
-def report(by: str, period: str, since: str | None, until: str | None, form: str) -> None:
-    """Sum what was spent."""
-    settings = Settings.from_env()
-    groups = [group.strip() for group in by.split(",") if group.strip()]
-    start, end = instant(since, "--since", settings), instant(until, "--until", settings)
-    with open_ledger(settings.ledger, settings.timezone) as store:
-        reporter = CostReporter(store, settings.timezone)
-        if since or until:
-            found = reporter.over(Window(start, end), groups)
-        else:
-            found = reporter.report(groups, period, now=utc_now())
-        say_if_empty(store, settings)
-    title = f"Spend by {', '.join(groups)}{_span(found.span.start, found.span.end, settings)}"
-    if found.scanned:
-        click.echo("no sums are kept of these groups: every entry of the span was read", err=True)
-    show(
-        report_records(found.rows, groups),
-        lambda: report_table(found.rows, groups, title, found.total, found.previous),
-        Format(form),
-        Console(),
-    )
+def _find_demo() -> Callable[["Console", str | None], int]:
+    from importlib.metadata import entry_points
 
-
-def _span(start: datetime | None, end: datetime | None, settings: Settings) -> str:
-    def day(instant: datetime) -> str:
-        text = instant.astimezone(settings.timezone).strftime("%Y-%m-%d %H:%M")
-        return text.removesuffix(" 00:00")
-
-    since = f" since {day(start)}" if start else ""
-    until = f" until {day(end)}" if end else ""
-    return f"{since}{until} ({settings.timezone})" if since or until else ""
-
-
-def _find_demo() -> Callable[[Console, str | None], int]:
     # The core knows no framework: an adapter that is installed brings the demo.
     for entry in entry_points(group="llmcost.demo"):
         try:

@@ -17,12 +17,12 @@ from llmcost_plugins.alerts import (
 )
 from llmcost_plugins.budgets import WARN_AT, Unit
 from llmcost_plugins.cli.options import format_option, say_if_empty
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import Alert, open_ledger
 from llmcost_plugins.money import NANO_PER_USD
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import Format, Record, plain_table, show
-from llmcost_plugins.tracker import utc_now
 
 _NOT_ARRIVED = 1
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from llmcost_plugins.budgets import Budget, BudgetKey, Unit, read_budgets
 from llmcost_plugins.cli.options import format_option, say_if_empty
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import Ledger, open_ledger
 from llmcost_plugins.limits import Limits
@@ -17,7 +18,6 @@ from llmcost_plugins.reports import budget_statuses
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.standing import decide
 from llmcost_plugins.tables import Format, budget_records, budget_table, plain_table, show
-from llmcost_plugins.tracker import utc_now
 
 _REFUSED = 1
 

@@ -17,13 +17,13 @@ from llmcost_plugins.cache import CachedAnswer
 from llmcost_plugins.cache.upkeep import StoredRow, exists, remove, remove_all, rows
 from llmcost_plugins.cli.cache_stats import stats_records
 from llmcost_plugins.cli.options import format_option
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.money import usd_string
 from llmcost_plugins.reports import spend
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import Format, Record, plain_table, show
-from llmcost_plugins.tracker import utc_now
 
 _FINDING: Final = 1
 _NO_STORAGE: Final = 3

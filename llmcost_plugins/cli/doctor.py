@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from llmcost_plugins.cli.options import format_option
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import Format, plain_table, show
-from llmcost_plugins.tracker import utc_now
 
 if TYPE_CHECKING:
     from llmcost_plugins.checkup import Fact

@@ -10,7 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from llmcost_plugins.cli.lazy_group import LazyGroup
 from llmcost_plugins.cli.options import format_option, given_instant, instant, say_if_empty
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.ledger.sqlite import SQLiteLedger
@@ -19,12 +21,11 @@ from llmcost_plugins.pricing.catalog import shared_catalog
 from llmcost_plugins.repricing import Repricing, apply, reprice
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import Format, Record, plain_table, show
-from llmcost_plugins.tracker import utc_now
 
 _FINDING: Final = 1
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy={"import": "llmcost_plugins.cli.records:import_command"})
 def ledger() -> None:
     """Look after what is recorded."""
 

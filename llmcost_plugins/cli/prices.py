@@ -27,6 +27,7 @@ from llmcost_plugins.cli.price_tables import (
     list_table,
     view_tables,
 )
+from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.pricing import Catalog, Prices, Resolution
@@ -48,7 +49,6 @@ from llmcost_plugins.pricing.sources import (
 from llmcost_plugins.pricing.update import DEFAULT_URL, Examined, examine, store
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import Format, Record, write_csv, write_json
-from llmcost_plugins.tracker import utc_now
 
 _FOUND: Final = 1
 _DOUBTS_SHOWN: Final = 20

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from llmcost_plugins.budgets import Action, Budget, parse_budgets, read_budgets
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.pricing import Mode
+from llmcost_plugins.pricing.currencies import Currency, read_currency
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy, parse_unknown_model
 from llmcost_plugins.settings import switch
 
@@ -72,6 +73,12 @@ def _names_listed(value: Any) -> Any:
 
 def _unknown_model(value: Any) -> Any:
     return parse_unknown_model(value) if isinstance(value, str) else value
+
+
+def _currency(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return read_currency(value) if value.strip() else None
 
 
 def _seconds(value: Any) -> Any:
@@ -138,6 +145,8 @@ class Settings(BaseSettings):
         timezone: the calendar that budgets and reports go by.
         cache: whether routers cache completions that are not told otherwise.
         cache_sampled: whether answers of a temperature above 0 are cached, too.
+        currency: what reports show amounts in, with how many units one USD is worth; budgets and
+            the ledger stay in USD.
         cache_dir: where completions are cached.
         cache_ttl: how long a cached completion is good.
         cache_size: bytes that the cache may take on disk.
@@ -195,6 +204,9 @@ class Settings(BaseSettings):
     )
     cache: bool = Field(default=False, examples=["true"])
     cache_sampled: bool = Field(default=False, examples=["true"])
+    currency: Annotated[Currency | None, NoDecode, BeforeValidator(_currency)] = Field(
+        default=None, examples=["CNY:7.12"]
+    )
     cache_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path(_APP) / "completions",
         examples=["/var/cache/myapp/llmcost"],

@@ -1,14 +1,12 @@
 """The ledger shared by many processes, and the ledger grown large."""
 
 import itertools
-import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from llmcost_plugins.budgets import parse_budgets
 from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.labels import make_labels
 from llmcost_plugins.pricing import CallSize
+from tools.make_large_ledger import fill
 
 BUDGETS = "global=1000000/month; user:*=100000/day; model:gpt-4o=100000/day"
 PAIRS = 24_000
@@ -42,24 +41,6 @@ for n in range(int(pairs)):
     pair(n)
 print("done", flush=True)
 sys.stdin.read()
-"""
-FILL = """
-INSERT INTO entries (call_id, at, finished_at, status, trust, model, requested, provider, run,
-                     labels, tags, usage, cost, saved, fingerprint, detail, buckets,
-                     prompt_tokens, completion_tokens)
-WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :count - 1)
-SELECT 'old-' || i, :end - i * (:span / :count), :end - i * (:span / :count), 'ok', 'provider',
-       'gpt-4o', 'gpt-4o', 'openai', 'old-' || i, '{"user":"u' || (i % 100) || '"}', '[]',
-       '{"input":500,"output":50}', 1750000, 0, 'f', '', '{}', 500, 50
-FROM n;
-INSERT INTO totals
-SELECT slot, model, provider, feature, team, project, status, sum(calls), sum(cost), sum(saved),
-       sum(fallback_saved), sum(prompt_tokens), sum(completion_tokens), sum(inexact), sum(unpriced)
-FROM totals_by_scan WHERE true GROUP BY 1, 2, 3, 4, 5, 6, 7 ON CONFLICT DO NOTHING;
-INSERT INTO totals_by_person
-SELECT slot - slot % 86400000000, user, session, status, sum(calls), sum(cost), sum(saved),
-       sum(fallback_saved), sum(prompt_tokens), sum(completion_tokens), sum(inexact), sum(unpriced)
-FROM totals_by_scan WHERE true GROUP BY 1, 2, 3, 4 ON CONFLICT DO NOTHING;
 """
 
 
@@ -112,14 +93,8 @@ def _filled(path: Path, count: int) -> CostTracker:
     tracker.start(_spec("first")).finish(Usage(input=500, output=50))
     # The same month for each: sums grow with the time and the groups they are kept for, whatever
     # the number of entries.
-    month = timedelta(days=30) // timedelta(microseconds=1)
-    now = (datetime.now(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    facts = {"count": count, "end": now - month // 30, "span": month}
-    with closing(sqlite3.connect(path)) as db, db:
-        for statement in FILL.split(";\n")[:3]:
-            db.execute(statement, facts if ":count" in statement else {})
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    fill(path, count, until=today, days=30)
     return tracker
 
 

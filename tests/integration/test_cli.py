@@ -4,9 +4,12 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -55,7 +58,7 @@ def llmcost(tmp_path: Path) -> Run:
 def test_report_sums_by_model_as_json_with_decimal_strings(llmcost: Run, ledger: Path) -> None:
     done = llmcost("report", "--format", "json", LLMCOST_LEDGER=f"sqlite:///{ledger}")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
+    rows = json.loads(done.stdout)["rows"]
     assert [row["model"] for row in rows] == ["gpt-4o", "gpt-4o-mini"]
     assert rows[0]["cost_usd"] == "0.007"
     assert rows[1]["cost_usd"] == "0.00021"
@@ -67,7 +70,10 @@ def test_every_grouping_sums_to_the_same_total(llmcost: Run, ledger: Path, by: s
     done = llmcost("report", "--by", by, "--format", "csv", LLMCOST_LEDGER=f"sqlite:///{ledger}")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    assert sum(Decimal(row["cost_usd"]) for row in rows) == Decimal("0.00721")
+    sums = dict.fromkeys(["row", "total", "previous"], Decimal(0))
+    for row in rows:
+        sums[row["line"]] += Decimal(row["cost_usd"])
+    assert list(sums.values()) == [Decimal("0.00721"), Decimal("0.00721"), 0]
     assert list(rows[0])[: by.count(",") + 1] == by.split(",")
 
 
@@ -82,21 +88,108 @@ def test_report_as_a_table_shows_the_groups_and_the_total(llmcost: Run, ledger: 
     assert done.returncode == 0, done.stderr
     assert "chat" in done.stdout
     assert "$0.0072" in done.stdout
+    assert "estimated: 0 of 3 calls (0%)" in done.stdout
     assert done.stderr == ""
 
 
 def test_report_can_look_at_a_span(llmcost: Run, ledger: Path) -> None:
     url = f"sqlite:///{ledger}"
     done = llmcost("report", "--until", "2020-01-01", "--format", "json", LLMCOST_LEDGER=url)
-    assert json.loads(done.stdout) == []
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["total"]["calls"], found["previous"]) == ([], 0, None)
+    assert "no calls are recorded in this span" in done.stderr
+
+
+def test_a_span_has_its_ends_to_the_second_and_one_as_long_before(
+    llmcost: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "edges.db"
+    tracker = CostTracker.from_env(ledger=f"sqlite:///{path}")
+    start = datetime(2026, 3, 10, 12, 10, tzinfo=UTC)
+    for minutes in (-31, -1, 0, 1, 29, 30):
+        at = start + timedelta(minutes=minutes)
+        tracker.record_usage("gpt-4o", Usage(input=1000), at=at, request_id=str(minutes))
+    tracker.close()
+    span = ["--since", "2026-03-10T12:10", "--until", "2026-03-10T12:40", "--format", "json"]
+    done = llmcost("report", *span, LLMCOST_LEDGER=f"sqlite:///{path}")
+    found = json.loads(done.stdout)
+    assert (found["total"]["calls"], found["previous"]["calls"]) == (3, 1)
+    assert found["previous"]["since"] == "2026-03-10T11:40:00+00:00"
+
+
+def test_a_report_in_a_currency_is_labelled_and_exact(llmcost: Run, ledger: Path) -> None:
+    settings = {"LLMCOST_LEDGER": f"sqlite:///{ledger}", "LLMCOST_CURRENCY": "CNY:7.12"}
+    found = json.loads(llmcost("report", "--format", "json", **settings).stdout)
+    assert found["currency"] == {"code": "CNY", "per_usd": "7.12"}
+    assert found["total"]["cost_usd"] == "0.00721"
+    assert found["total"]["cost_cny"] == "0.0513352"
+    table = llmcost("report", **settings).stdout
+    assert "0.0513 CNY" in table
+    assert "at 7.12 for 1 USD as stated" in table
+    assert "$" not in table
+
+
+def test_report_as_markdown_is_a_table_that_labels_cannot_break(llmcost: Run, ledger: Path) -> None:
+    tracker = CostTracker.from_env(ledger=f"sqlite:///{ledger}")
+    tracker.record_usage("gpt-4o", Usage(input=1000), feature="a|b[/red]", request_id="r")
+    tracker.close()
+    url = f"sqlite:///{ledger}"
+    done = llmcost("report", "--by", "feature", "--format", "md", LLMCOST_LEDGER=url)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
+    assert "estimated: 0 of 4 calls (0%); unpriced, and missing in the cost: 0 of 4" in done.stdout
+    assert "a|b[/red]" in llmcost("report", "--by", "feature", LLMCOST_LEDGER=url).stdout
+
+
+def test_a_detailed_report_tells_tokens_by_meter(llmcost: Run, ledger: Path) -> None:
+    url = f"sqlite:///{ledger}"
+    done = llmcost("report", "--detail", "--format", "json", LLMCOST_LEDGER=url)
+    total = json.loads(done.stdout)["total"]
+    assert (total["meters"], total["fell_back"]) == ({"input": 3000, "output": 300}, 0)
+    assert "every entry" in done.stderr
+
+
+def test_a_label_that_no_call_has_is_said(llmcost: Run, ledger: Path) -> None:
+    url = f"sqlite:///{ledger}"
+    done = llmcost("report", "--by", "label.colour", LLMCOST_LEDGER=url)
+    assert "no call of this span has the label 'colour'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--since", "2026-02-02", "--until", "2026-02-01"], "is not before"),
+        (["--since", "2026-02-31"], "'2026-02-31'"),
+        (["--period", "day", "--since", "2026-02-01"], "--since"),
+        (["--by", "label."], "'label.'"),
+        (["--by", "user,user"], "twice"),
+    ],
+)
+def test_a_report_that_means_nothing_is_wrong_use(
+    llmcost: Run, ledger: Path, arguments: list[str], says: str
+) -> None:
+    done = llmcost("report", *arguments, LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_ledger_of_a_newer_version_is_no_traceback(llmcost: Run, ledger: Path) -> None:
+    with closing(sqlite3.connect(ledger)) as db:
+        db.execute("PRAGMA user_version = 99")
+    done = llmcost("report", LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "newer version" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("period", ["mtd", "month", "year", "total"])
 def test_report_takes_named_periods(llmcost: Run, ledger: Path, period: str) -> None:
     url = f"sqlite:///{ledger}"
     done = llmcost("report", "--period", period, "--format", "json", LLMCOST_LEDGER=url)
-    assert sum(Decimal(row["cost_usd"]) for row in json.loads(done.stdout)) >= 0
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["total"]["cost_usd"] == "0.00721"
 
 
 def test_a_period_that_is_none_is_wrong_use(llmcost: Run, ledger: Path) -> None:

@@ -124,6 +124,45 @@ def test_the_core_is_imported_without_any_framework(own_home: Path) -> None:
     assert frameworks.isdisjoint(modules)
 
 
+@pytest.mark.parametrize("form", ["table", "json", "csv", "md"])
+def test_a_report_imports_neither_frameworks_nor_what_other_commands_need(
+    form: str, own_home: Path
+) -> None:
+    script = f"""
+import json, sys
+from llmcost_plugins.cli import main
+assert main(["report", "--format", {form!r}]) == 0
+print()
+print(json.dumps(sorted(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script],
+        cwd=own_home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {name.partition(".")[0] for name in modules}.isdisjoint(
+        {
+            "langchain_core",
+            "langchain",
+            "langgraph",
+            "llama_index",
+            "litellm",
+            "openai",
+            "diskcache",
+        }
+    )
+    assert modules.isdisjoint(
+        f"llmcost_plugins.{name}" for name in ("tracker", "alerts", "monitor", "cache", "testing")
+    )
+    assert modules.isdisjoint(f"llmcost_plugins.cli.{name}" for name in ("prices", "alerts"))
+    assert modules.isdisjoint({"urllib.request", "rich.progress"})
+    assert list(own_home.iterdir()) == []
+
+
 @pytest.mark.parametrize("package", ["llmcost_plugins", *ADAPTERS])
 def test_every_package_is_typed(package: str) -> None:
     assert (package_folder(package) / "py.typed").is_file()

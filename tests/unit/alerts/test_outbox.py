@@ -118,7 +118,7 @@ def test_the_thread_tries_again_by_itself(
     ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from llmcost_plugins.alerts import outbox as module
-    from llmcost_plugins.tracker import utc_now
+    from llmcost_plugins.clock import utc_now
 
     monkeypatch.setattr(module, "_FIRST_PAUSE", timedelta(seconds=0.1))
     receiver.status = 503

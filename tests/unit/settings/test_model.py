@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from llmcost_plugins.budgets import Action, Budget
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.pricing import Mode
+from llmcost_plugins.pricing.currencies import Currency
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.settings import Settings
 
@@ -21,6 +22,11 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         ("global=5/day; run=1", (Budget("global", 5, "day"), Budget("run", 1))),
     ],
     "HOLD_WAIT": [("0", timedelta(0)), ("1.5", timedelta(seconds=1.5))],
+    "CURRENCY": [
+        ("CNY:7.12", Currency("CNY", Decimal("7.12"))),
+        (" eur: 0.92", Currency("EUR", Decimal("0.92"))),
+        ("", None),
+    ],
     "CALL_MAX": [("60", timedelta(minutes=1))],
     "MAX_OUTPUT_TOKENS": [("1000", 1000)],
     "UNKNOWN_MODEL": [
@@ -72,6 +78,7 @@ BAD = {
     "TIMEZONE": ["", "Mars/Base", "../etc/passwd", "/etc/localtime"],
     "CACHE": ["maybe", ""],
     "CACHE_SAMPLED": ["maybe"],
+    "CURRENCY": ["XYZ:1", "EUR", "EUR:", "EUR:0", "EUR:-1", "EUR:nan", "USD:1", "JPY:1e12", "7.12"],
     "CACHE_TTL": ["-1", "a week"],
     "CACHE_SIZE": ["0", "-1", "1 GB"],
     "ALERT_TIMEOUT": ["0", "-1", "soon"],

@@ -1,0 +1,80 @@
+"""Reports of small and large ledgers: their time, the command's start-up, and its memory."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from llmcost_plugins import CostReporter
+from llmcost_plugins.ledger import Ledger, open_ledger
+from tests.benchmarks.harness import compare, tell
+from tools.make_large_ledger import fill
+
+SMALL = 10_000
+MONTH = "2026-03"
+UNTIL = datetime(2026, 4, 1, tzinfo=UTC)
+BY = ["model", "feature"]
+ROUNDS = 9
+BARE = [sys.executable, "-c", "pass"]
+REPORT = [sys.executable, "-m", "llmcost_plugins", "report"]
+REPORT += ["--by", ",".join(BY), "--period", MONTH, "--format", "json"]
+
+
+PROBE = """
+import re, sys
+from llmcost_plugins.cli import main
+assert main(sys.argv[1:]) == 0
+print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024)
+"""
+
+
+def _run(command: list[str], ledger: Path) -> tuple[float, str]:
+    """Run a command; return its seconds and what it wrote."""
+    environment = {**os.environ, "LLMCOST_LEDGER": f"sqlite:///{ledger}"}
+    start = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return time.perf_counter() - start, done.stdout
+
+
+@pytest.mark.parametrize("count", [1_000_000, 10_000_000])
+def test_a_month_by_model_and_feature(
+    tmp_path: Path, count: int, request: pytest.FixtureRequest
+) -> None:
+    if count > 1_000_000 and not request.config.getoption("--long", default=False):
+        pytest.skip("10 million entries take minutes to build; ask for them with --long")
+    small, large = tmp_path / "small.db", tmp_path / "large.db"
+    fill(small, SMALL, until=UNTIL, days=31)
+    fill(large, count, until=UNTIL, days=31)
+    runs = ((BARE, small), (REPORT, small), (REPORT, large))
+    rounds = [[_run(command, path) for command, path in runs] for _ in range(ROUNDS)]
+    seconds = [statistics.median(one[place][0] for one in rounds) for place in range(3)]
+    ratio = statistics.median(one[2][0] / one[1][0] for one in rounds)
+    # Asked of the process itself: what the system says of a child counts its parent's memory, too.
+    _, written = _run([sys.executable, "-c", PROBE, *REPORT[3:]], large)
+    memory = float(written.splitlines()[-1])
+    print(
+        f"\nllmcost report of a month by model and feature, {count:,} entries: {seconds[2]:.2f} s, "
+        f"{ratio:.2f}x of {SMALL:,} entries ({seconds[1]:.2f} s), {memory:.0f} MB; "
+        f"target 1 s, 2x, 150 MB"
+    )
+    print(
+        f"\nllmcost report starts {seconds[1] - seconds[0]:.2f} s after a bare Python "
+        f"({seconds[0]:.2f} s); target 0.35 s"
+    )
+    with _opened(small) as few, _opened(large) as many:
+        reporters = CostReporter(few, UTC), CostReporter(many, UTC)
+        measured = compare(
+            lambda: reporters[0].report(BY, MONTH, now=UNTIL),
+            lambda: reporters[1].report(BY, MONTH, now=UNTIL),
+            calls=3,
+        )
+    tell(f"the same report in code, {count:,} entries", f"{SMALL:,} entries", measured, "2x")
+
+
+def _opened(path: Path) -> Ledger:
+    return open_ledger(f"sqlite:///{path}")
