@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -9,7 +10,7 @@ from llmcost_plugins.alerts import BudgetEvent, Kind, Outbox, Sink, payload_of, 
 from llmcost_plugins.budgets import Bucket, Unit
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.errors import Refusal
-from llmcost_plugins.ledger import Hold, Ledger, Outcome, Settled
+from llmcost_plugins.ledger import Call, Hold, Ledger, Outcome, Settled
 
 _OVER: Final = "over"
 _KEPT: Final = 10_000
@@ -41,18 +42,47 @@ class Thresholds:
             spent = settled.spent.get(bucket.key)
             if spent is None or not bucket.limit:
                 continue
-            self._reached(bucket, spent, call)
-            if spent > bucket.limit and outcome.cost > call.estimate.nano:
-                self._once(bucket.key, Kind.OVERDRAFT, _event(Kind.OVERDRAFT, bucket, spent, call))
+            more_than_held = outcome.cost > call.estimate.nano
+            self._look(bucket, spent, call.call.at, call.spec.model, may_overdraw=more_than_held)
         if self._outbox is not None:
             self._outbox.look(call.call.at)
 
-    def _reached(self, bucket: Bucket, spent: int, call: OpenCall) -> None:
+    def recorded(self, call: Call, buckets: Sequence[Bucket], now: datetime) -> None:
+        """Look at the buckets of a call that was made elsewhere; of a period that is over, at none.
+
+        Args:
+            call: the call; nothing was held for it.
+            buckets: what it was charged to.
+            now: the current instant, when somebody is told.
+
+        Raises:
+            LedgerUnavailable: they cannot be looked at, or it cannot be noted that somebody is
+                told.
+        """
+        current = [
+            bucket
+            for bucket in buckets
+            if bucket.limit and (bucket.resets_at is None or bucket.resets_at > now)
+        ]
+        if current:
+            standing = self._ledger.standing([bucket.key for bucket in current])
+            for bucket in current:
+                spent, _ = standing.get(bucket.key, (0, 0))
+                self._look(bucket, spent, now, call.requested, may_overdraw=True)
+        if self._outbox is not None:
+            self._outbox.look(now)
+
+    def _look(
+        self, bucket: Bucket, spent: int, at: datetime, model: str, *, may_overdraw: bool
+    ) -> None:
         """Tell of the thresholds that are reached; over the network of the highest alone."""
         reached = [share for share in bucket.budget.warn_at if spent >= share * bucket.limit]
         for share in reached:
-            event = _event(Kind.THRESHOLD, bucket, spent, call, share)
+            event = _event(Kind.THRESHOLD, bucket, spent, at, model, share)
             self._once(bucket.key, str(share), event, sends=share == reached[-1])
+        if may_overdraw and spent > bucket.limit:
+            event = _event(Kind.OVERDRAFT, bucket, spent, at, model)
+            self._once(bucket.key, Kind.OVERDRAFT, event)
 
     def over_limit(self, hold: Hold, warning: Refusal) -> None:
         """Tell that a call goes on beyond the limit of a budget that only warns."""
@@ -92,8 +122,8 @@ class Thresholds:
         tell(event, self._sinks)
 
 
-def _event(
-    kind: Kind, bucket: Bucket, spent: int, call: OpenCall, share: Decimal | None = None
+def _event(  # noqa: PLR0913, PLR0917 - the facts of an event
+    kind: Kind, bucket: Bucket, spent: int, at: datetime, model: str, share: Decimal | None = None
 ) -> BudgetEvent:
     return BudgetEvent(
         kind=kind,
@@ -102,7 +132,7 @@ def _event(
         unit=bucket.unit,
         limit=bucket.limit,
         spent=spent,
-        at=call.call.at,
+        at=at,
         threshold=share,
-        model=call.spec.model,
+        model=model,
     )

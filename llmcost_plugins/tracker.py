@@ -43,6 +43,7 @@ from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
 from llmcost_plugins.recording import RecordedCall, aware, served_from, spec_of, usage_from
 from llmcost_plugins.reports import budget_statuses
+from llmcost_plugins.restoring import counted, restore
 from llmcost_plugins.spending import Spending
 from llmcost_plugins.spool import Spool
 from llmcost_plugins.standing import Decision, Left, decide, parts_left
@@ -769,7 +770,8 @@ class CostTracker:
         found = usage_from(usage, provider)
         id_ = uuid.uuid4().hex if request_id is None else request_id
         spec = spec_of(id_, model, provider, labels, tags)
-        call, buckets = self._buckets(spec, now if at is None else aware(at))
+        call, touched = self._buckets(spec, now if at is None else aware(at))
+        buckets = counted(call, touched)
         ending = Ending(Status.OK, found, served_from(usage), "")
         outcome = self._billing.outcome(RecordedCall(spec, call), ending, now)
         try:
@@ -780,23 +782,35 @@ class CostTracker:
                 raise
             path = self._spool.add(call, outcome, buckets)
             self.note_failure("the entry of the call %s waits in %s: %s", id_, path, error)
+        else:
+            self._tell(call, buckets, now)
         for block in current_blocks():
             block.spending.add(outcome.cost, outcome.saved)
         return outcome
 
-    def record_entry(self, entry: Entry) -> bool:
+    def record_entry(self, entry: Entry) -> bool | None:
         """Write an entry of another ledger as it is, and charge it to the budgets of here.
 
         Returns:
-            False when the call is in the ledger already.
+            False when it is in the ledger already; `None` when the ledger cannot have it exactly,
+            see `restoring.restore`.
 
         Raises:
             LedgerUnavailable: it could not be recorded.
         """
-        call = entry.call
+        call, now = entry.call, self._clock()
         subject = Subject(call.model, call.provider, call.labels, call.run)
-        buckets = self.limits.book(self._clock()).buckets(subject, call.at)
-        return self.ledger.record(call, entry.outcome, buckets)
+        buckets = counted(call, self.limits.book(now).buckets(subject, call.at))
+        new = restore(self.ledger, entry, buckets)
+        if new:
+            self._tell(call, buckets, now)
+        return new
+
+    def _tell(self, call: Call, buckets: Sequence[Bucket], now: datetime) -> None:
+        try:
+            self.thresholds.recorded(call, buckets, now)
+        except LedgerUnavailable:
+            self.note_failure("the budgets of the call %s could not be looked at", call.id)
 
     def _replay(self, now: datetime) -> None:
         if self._spool is None or not self._spool.waits(now):

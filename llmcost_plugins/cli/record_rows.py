@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.labels import STANDARD_LABELS, Labels, make_labels
-from llmcost_plugins.ledger import Call, Entry, Status
+from llmcost_plugins.ledger import Call, Entry
 from llmcost_plugins.ledger.rows import outcome_from_json, outcome_to_json
 from llmcost_plugins.money import usd_string
 from llmcost_plugins.usage import METERS, Trust, Usage, is_meter
@@ -170,7 +170,6 @@ def entry_of(row: Row) -> Entry:
 
     Raises:
         ValueError, KeyError, TypeError: it has been changed.
-        ConfigurationError: it is an entry that only the ledger itself can write.
     """
     parts = {n: json.loads(row[n]) if isinstance(row[n], str) else row[n] for n in _NESTED}
     labels = make_labels(parts["labels"], parts["tags"])
@@ -179,9 +178,6 @@ def entry_of(row: Row) -> Entry:
         row["request_id"], instant_of(row), row["model"], row["requested"], row["provider"],
         labels, row["run"],
     )  # fmt: skip
-    if outcome.status in {Status.REFUSED, Status.CORRECTION}:
-        msg = f"an entry of status {outcome.status.value!r} cannot be imported; it is kept here"
-        raise ConfigurationError(msg)
     return Entry(call, outcome)
 
 

@@ -22,7 +22,7 @@ from llmcost_plugins.cli.record_rows import (
     usage_of,
 )
 from llmcost_plugins.errors import ConfigurationError
-from llmcost_plugins.ledger import open_ledger
+from llmcost_plugins.ledger import Entry, Status, open_ledger
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tracker import CostTracker
 
@@ -40,7 +40,8 @@ _FINDING: Final = 1
 def import_command(path: Path, rejected: Path | None, *, dry_run: bool) -> int:
     """Record the calls of a CSV or JSONL file, each request once.
 
-    The exit status is 1 if a line was rejected; the others are recorded.
+    Of an export, refusals are left out: they cost nothing, and belong to budgets of elsewhere. The
+    exit status is 1 if a line was rejected; the others are recorded.
     """
     tracker = CostTracker.from_settings(Settings.from_env())
     kept = rejected or path.with_name(f"{path.name}.rejected.jsonl")
@@ -69,6 +70,9 @@ def import_command(path: Path, rejected: Path | None, *, dry_run: bool) -> int:
     where = f" (reasons in {kept})" if bad else ""
     known = f"{count['known']} known already, " if not dry_run else ""
     click.echo(f"{count['new']} calls {done}, {known}{count['rejected']} rejected{where}", err=True)
+    if count["left"]:
+        what = "refusals, and corrections of calls that are not here as they were there"
+        click.echo(f"{count['left']} entries left out: {what}", err=True)
     return _FINDING if bad else 0
 
 
@@ -79,7 +83,7 @@ def _take(tracker: CostTracker, line: Line, count: "Counter[str]", *, dry_run: b
         check_row(row)
         if "outcome" in row:
             entry = entry_of(row)
-            new = dry_run or tracker.record_entry(entry)
+            new = _restored(tracker, entry, dry_run=dry_run)
         else:
             usage, labels, at = usage_of(row), labels_of(row), instant_of(row)
             new = dry_run or bool(
@@ -95,8 +99,14 @@ def _take(tracker: CostTracker, line: Line, count: "Counter[str]", *, dry_run: b
             )
     except (ConfigurationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
         return str(error) or type(error).__name__
-    count["new" if new else "known"] += 1
+    count["left" if new is None else "new" if new else "known"] += 1
     return ""
+
+
+def _restored(tracker: CostTracker, entry: Entry, *, dry_run: bool) -> bool | None:
+    if dry_run:
+        return None if entry.outcome.status is Status.REFUSED else True
+    return tracker.record_entry(entry)
 
 
 @click.command(name="export")

@@ -102,6 +102,12 @@ def test_a_ledger_of_a_newer_version_is_storage_that_cannot_be_used(
     assert "newer version" in found["finding"]
 
 
+def test_a_name_that_no_file_can_have_is_storage_that_cannot_be_used(doctor: Run) -> None:
+    done = doctor(LLMCOST_LEDGER=f"sqlite:///{'x' * 300}")
+    assert done.returncode == 3
+    assert "File name too long" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("LLMCOST_LEDGER", "mongo://x"), ("LLMCOST_HOLD_WAIT", "soon"), ("LLMCOST_BUDGET", "run=1")],

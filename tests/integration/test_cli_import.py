@@ -5,11 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from llmcost_plugins import Budget, BudgetExceeded, CostTracker, Usage, attribute
+from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.ledger import open_ledger
+from llmcost_plugins.pricing import CallSize
+from llmcost_plugins.testing import FakeClock
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 HEADER = "request_id,at,model,input,output,user,label.region\n"
@@ -108,6 +113,40 @@ def test_what_is_exported_can_be_imported_exactly(llmcost: Run, tmp_path: Path, 
     assert done.returncode == 0, done.stderr
     assert llmcost("export", "--format", form, ledger="other.db").stdout == written.stdout
     assert "3 known" in llmcost("ledger", "import", f"out.{form}").stderr
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_refusals_are_left_out_and_corrections_recorded(
+    llmcost: Run, tmp_path: Path, form: str
+) -> None:
+    now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    with open_ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        tracker = CostTracker(ledger, [Budget("user:*", "0.000001")], clock=FakeClock(now))
+        lost = tracker.start(CallSpec("c1", "gpt-4o", "openai", CallSize(1000, 100)))
+        ledger.sweep(now + timedelta(hours=1))
+        lost.finish(Usage(input=10, output=1))
+        with pytest.raises(BudgetExceeded), attribute(user="u1"):
+            tracker.start(CallSpec("c2", "gpt-4o", "openai", CallSize(1000, 100)))
+    (tmp_path / f"out.{form}").write_text(llmcost("export", "--format", form).stdout)
+    tried = llmcost("ledger", "import", "--dry-run", f"out.{form}", ledger="other.db")
+    done = llmcost("ledger", "import", f"out.{form}", ledger="other.db")
+    assert (tried.returncode, done.returncode) == (0, 0), done.stderr
+    for one in (tried, done):
+        assert "0 rejected" in one.stderr
+        assert "1 entries left out: refusals" in one.stderr
+    assert sum(costs(tmp_path, "other.db")) == sum(costs(tmp_path)) == 35_000
+    assert not list(tmp_path.glob("*.rejected.jsonl"))
+
+
+def test_an_import_that_crosses_a_threshold_tells_once(
+    llmcost: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMCOST_BUDGETS", "global=0.0035")
+    (tmp_path / "log.csv").write_text(HEADER + GOOD)
+    first, again = (llmcost("ledger", "import", "log.csv") for _ in range(2))
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr
+    with open_ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        assert [alert.threshold for alert in ledger.alerts()] == ["0.9"]
 
 
 def test_an_open_quote_loses_no_line(llmcost: Run, tmp_path: Path) -> None:

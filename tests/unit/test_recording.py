@@ -1,15 +1,27 @@
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from llmcost_plugins import ConfigurationError, LedgerUnavailable, Usage, attribute
+from llmcost_plugins import (
+    BudgetExceeded,
+    ConfigurationError,
+    LedgerUnavailable,
+    Usage,
+    attribute,
+)
+from llmcost_plugins.alerts import BudgetEvent, Kind
 from llmcost_plugins.budgets import Budget
-from llmcost_plugins.ledger import Ledger, Status, open_ledger
+from llmcost_plugins.ledger import Entry, Ledger, Status, open_ledger
+from llmcost_plugins.pricing import Catalog
+from llmcost_plugins.pricing.sources import packaged_snapshot
+from llmcost_plugins.repricing import apply, reprice
 from llmcost_plugins.testing import FakeClock
 from llmcost_plugins.usage import Trust
-from tests.unit.trackers import MOST, NOON, make_tracker
+from tests.unit.trackers import CATALOG, MOST, NOON, make_tracker, spec
 
+NOTHING = Catalog(replace(packaged_snapshot(), fingerprint="none", models={}))
 USED = Usage(input=1000, output=100)
 
 
@@ -102,3 +114,105 @@ def test_what_the_ledger_cannot_take_waits_in_the_spool(clock: FakeClock, tmp_pa
         place.rmdir()
         tracker.record_usage("gpt-4o", USED, request_id="b2")
         assert sorted(entry.call.id for entry in ledger.entries()) == ["b1", "b2"]
+
+
+def test_a_recorded_call_that_crosses_a_threshold_is_told_once(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    events: list[BudgetEvent] = []
+    budget = Budget("user:*", "0.007", "day", warn_at=["0.8"])
+    trackers = [make_tracker(ledger, clock, budget, sinks=[events.append]) for _ in range(2)]
+    for number in range(4):
+        trackers[number % 2].record_usage("gpt-4o", USED, user="u1", at=NOON - timedelta(hours=1))
+    assert [(event.kind, event.scope, event.spent) for event in events] == [
+        (Kind.THRESHOLD, "user:u1", 2 * MOST),
+        (Kind.OVERDRAFT, "user:u1", 3 * MOST),
+    ]
+    assert (events[0].at, events[0].model) == (NOON, "gpt-4o")
+    assert [alert.threshold for alert in ledger.alerts()] == ["0.8", "overdraft"]
+
+
+def test_of_a_period_that_is_over_nobody_is_told(ledger: Ledger, clock: FakeClock) -> None:
+    events: list[BudgetEvent] = []
+    tracker = make_tracker(ledger, clock, Budget("global", "0.001", "day"), sinks=[events.append])
+    tracker.record_usage("gpt-4o", USED, at=NOON - timedelta(days=1))
+    assert events == []
+
+
+def test_a_ledger_that_fails_while_somebody_is_told_costs_no_record(
+    clock: FakeClock, tmp_path: Path
+) -> None:
+    place = tmp_path / "ledger.db"
+    with open_ledger(f"sqlite:///{place}") as ledger:
+
+        def move(_: BudgetEvent) -> None:
+            place.unlink()
+            place.mkdir()
+
+        budget = Budget("global", "0.003", "day", warn_at=["0.5"])
+        tracker = make_tracker(ledger, clock, budget, sinks=[move])
+        assert tracker.record_usage("gpt-4o", USED) is not None
+        assert tracker.failures == 1
+
+
+def test_a_recorded_call_has_no_bucket_of_a_run(ledger: Ledger, clock: FakeClock) -> None:
+    budgets = (Budget("run", 1), Budget("run+user:*", 1), Budget("user:*", 1))
+    tracker = make_tracker(ledger, clock, *budgets)
+    for _ in range(2):
+        tracker.record_usage("gpt-4o", USED, user="u1")
+    tracker.start(spec()).finish(USED)
+    shown = [state.pattern for state in ledger.statuses(NOON)]
+    assert sorted(shown) == ["run", "user:*"]
+
+
+@pytest.fixture
+def there(clock: FakeClock, tmp_path: Path) -> list[Entry]:
+    """Give the entries of another ledger: paid, lost and found again, repriced, refused."""
+    with open_ledger(f"sqlite:///{tmp_path}/there.db") as ledger:
+        tracker = make_tracker(ledger, clock)
+        found = tracker.start(spec(id="found"))
+        ledger.sweep(NOON + timedelta(hours=1))
+        found.finish(USED)
+        tracker.start(spec(id="lost"))
+        ledger.sweep(NOON + timedelta(hours=1))
+        unpriced = make_tracker(ledger, clock, catalog=NOTHING)
+        unpriced.record_usage("gpt-4o", USED, request_id="repriced")
+        assert len(list(apply(ledger, reprice(ledger, CATALOG, now=NOON)))) == 1
+        strict = make_tracker(ledger, clock, Budget("global", "0.000001"))
+        with pytest.raises(BudgetExceeded):
+            strict.start(spec())
+        return list(ledger.entries())
+
+
+def test_entries_and_corrections_of_another_ledger_come_out_the_same(
+    ledger: Ledger, clock: FakeClock, there: list[Entry]
+) -> None:
+    tracker = make_tracker(ledger, clock, Budget("global", 1, "day"))
+    assert [tracker.record_entry(entry) for entry in there] == [True] * 5 + [None]
+    assert list(ledger.entries()) == there[:5]
+    assert tracker.budgets()[0].spent * 10**9 == 3 * MOST
+    assert ledger.upkeep.verify() == []  # type: ignore[attr-defined]  # it is a file
+    assert [tracker.record_entry(entry) for entry in there] == [False] * 5 + [None]
+    assert list(ledger.entries()) == there[:5]
+
+
+def test_a_correction_without_its_call_is_left_out(
+    ledger: Ledger, clock: FakeClock, there: list[Entry]
+) -> None:
+    tracker = make_tracker(ledger, clock)
+    corrections = [entry for entry in there if entry.outcome.status is Status.CORRECTION]
+    assert [tracker.record_entry(entry) for entry in corrections] == [None, None]
+    assert list(ledger.entries()) == []
+
+
+def test_a_correction_of_what_is_corrected_here_already_is_left_out(
+    ledger: Ledger, clock: FakeClock, there: list[Entry]
+) -> None:
+    tracker = make_tracker(ledger, clock)
+    *before, correction = there[3:5]
+    for entry in before:
+        tracker.record_entry(entry)
+    own = replace(correction.outcome, fingerprint="own")
+    assert ledger.correct(before[0], own)
+    assert tracker.record_entry(correction) is None
+    assert sum(entry.outcome.cost for entry in ledger.entries()) == MOST
