@@ -40,12 +40,12 @@ def budgets(settings: Settings, store: Ledger, now: datetime) -> Iterator[Fact]:
         scope, per, unit = one.key
         name = f"{scope} per {per} in {unit}"
         shown = "none" if one.budget is None else str(one.budget)
-        source = settings.source("budgets") if one.source == "settings" else one.source
+        source = settings.budget_source(one.key) if one.source == "settings" else one.source
         other = stated.get(one.key, one.budget)
         why = remedy = ""
         if other != one.budget:
-            why = f"the ledger's is in force; {settings.source('budgets')} says {other}"
-            options = f"{scope!r} --per {per} --unit {unit}"
+            where, options = settings.budget_source(one.key), f"{scope!r} --per {per} --unit {unit}"
+            why = f"the ledger's is in force; {where} says {other}"
             remedy = f"state the same there, or drop the ledger's: llmcost budgets reset {options}"
         yield Fact("budgets", name, shown, source, why, remedy)
     if not found:

@@ -17,7 +17,7 @@ import platformdirs
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from llmcost_plugins.budgets import Action, Budget, parse_budgets, read_budgets
+from llmcost_plugins.budgets import Action, Budget, BudgetKey, parse_budgets, read_budgets
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.pricing import Mode
 from llmcost_plugins.pricing.currencies import Currency, read_currency
@@ -224,6 +224,7 @@ class Settings(BaseSettings):
     )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _in_file: frozenset[BudgetKey] = PrivateAttr(default=frozenset())
 
     @property
     def fetched_prices(self) -> Path:
@@ -244,8 +245,9 @@ class Settings(BaseSettings):
         path = overrides.get("config") or os.environ.get(f"{PREFIX}CONFIG")
         stated = _read_file(Path(path)) if path else {}
         in_file = stated.pop("budgets", None)
+        of_file: frozenset[BudgetKey] = frozenset()
         if in_file is not None and "budgets" not in overrides:
-            overrides["budgets"] = _merged_budgets(str(path), in_file)
+            overrides["budgets"], of_file = _merged_budgets(str(path), in_file)
             origins["budgets"] = f"file, {_ENVIRONMENT}" if _stated("budgets") else "file"
         for name, value in stated.items():
             if not _stated(name):
@@ -255,7 +257,7 @@ class Settings(BaseSettings):
             settings = cls(**overrides)
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
-        settings._origins.update(origins)
+        settings._origins, settings._in_file = origins, of_file
         return settings
 
     def source(self, name: str) -> str:
@@ -265,6 +267,10 @@ class Settings(BaseSettings):
         """
         given = self._origins.get(name, _ENVIRONMENT if _stated(name) else "code")
         return given if name in self.model_fields_set else "default"
+
+    def budget_source(self, key: BudgetKey) -> str:
+        """Say where one of the budgets comes from: ``file``, ``environment`` or ``code``."""
+        return "file" if key in self._in_file else self.source("budgets").rpartition(" ")[2]
 
     def budgets_in_force(self) -> tuple[Budget, ...]:
         """Return the budgets, with what they do not say themselves."""
@@ -307,16 +313,19 @@ def _read_file(path: Path) -> dict[str, Any]:
     return stated
 
 
-def _merged_budgets(path: str, in_file: Any) -> tuple[Budget, ...]:
-    """Return the budgets of file and environment; where both cover the same, the latter's."""
+def _merged_budgets(path: str, in_file: Any) -> tuple[tuple[Budget, ...], frozenset[BudgetKey]]:
+    """Return the budgets of file and environment, and which of them are the file's.
+
+    Where both cover the same, it is the environment's.
+    """
     try:
         merged = {budget.key: budget for budget in _budgets(in_file)}
     except (ValueError, ConfigurationError) as error:
         msg = f"{path!r}: {error}"
         raise ConfigurationError(msg) from None
     text = os.environ.get(f"{PREFIX}BUDGETS", "")
-    merged |= {budget.key: budget for budget in parse_budgets(text)}
-    return tuple(merged.values())
+    stated = {budget.key: budget for budget in parse_budgets(text)}
+    return tuple((merged | stated).values()), frozenset(merged.keys() - stated.keys())
 
 
 def _refuse_misspelt() -> None:

@@ -238,6 +238,9 @@ def test_a_budget_that_the_ledger_changes_is_found(seen: Look, store: Ledger) ->
     sources = {one.name: one.source for one in checkup.facts if one.section == "budgets"}
     assert sources["run per total in usd"] == "code"
     assert sources["team:a per total in usd"] == "ledger"
+    store.set_budget(mine[0].key, mine[0], who="me", at=NOON)
+    store.unset_budget(gone, who="me", at=NOON)
+    assert found(seen(budgets=mine)) == []
 
 
 def test_what_waits_in_the_spool_is_found(seen: Look, place: Path, clock: FakeClock) -> None:

@@ -285,5 +285,7 @@ def test_each_setting_knows_where_it_comes_from(
         *("environment", "file", "environment", "code", "default", "file")
     ]
     monkeypatch.setenv("LLMCOST_BUDGETS", "run=1")
-    assert Settings.from_env().source("budgets") == "file, environment"
+    both = Settings.from_env()
+    assert both.source("budgets") == "file, environment"
+    assert [both.budget_source(budget.key) for budget in both.budgets] == ["file", "environment"]
     assert Settings.from_env(budgets=()).source("budgets") == "code"
