@@ -196,7 +196,7 @@ class CostReporter:
 
     def _days_part_slots(self, span: Window) -> bool:
         """Tell whether midnight is within a half hour, as in Kathmandu (UTC+5:45)."""
-        at = span.start or span.end or datetime(2026, 1, 1, tzinfo=UTC)
+        at = span.end or span.start or datetime(2026, 1, 1, tzinfo=UTC)
         offset = at.astimezone(self._zone).utcoffset() or timedelta(0)
         return bool(offset % timedelta(microseconds=SLOT))
 

@@ -48,12 +48,15 @@ class Tally:
 
     def add_total(self, total: Total) -> None:
         """Add sums that the ledger keeps; days and hours are slots there."""
+        counts = astuple(total)[1:]
+        if not any(counts):
+            return  # without groups there is a line of zeros, too
         group = tuple(
             self._moment(name, datetime.fromisoformat(value)) if name in _IN_ORDER else value
             for name, value in zip(self._by, total.group, strict=True)
         )
         for sums in (self._of(group), self._total):
-            sums.add(astuple(total)[1:])
+            sums.add(counts)
 
     def add_entry(self, entry: Entry) -> None:
         """Add an entry: to each group that it is in, and once to the total."""

@@ -23,9 +23,10 @@ WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i < :
 models (m, model, cost) AS (VALUES (0, 'gpt-4o', 1750000), (1, 'gpt-4o-mini', 105000),
                                    (2, 'gpt-4.1', 1400000), (3, 'gpt-4.1-mini', 280000)),
 calls AS (
-    SELECT i, :start + i * :step AS at, model, cost, 'f' || (i / 4 % 5) AS feature,
-           't' || (i / 4 % 5 % 3) AS team, 'u' || (i / 20 % 100) AS user
-    FROM n JOIN models ON m = i % 4
+    SELECT i, :start + i * :step AS at, model, cost, 'f' || (i / :models % :features) AS feature,
+           't' || (i / :models % :features % 3) AS team,
+           'u' || (i / (:models * :features) % 100) AS user
+    FROM n JOIN models ON m = i % :models
 )
 """
 ENTRIES = f"""
@@ -52,7 +53,9 @@ SELECT at - at % 86400000000, user, '', 'ok', {SUMS} FROM calls GROUP BY 1, 2
 """  # noqa: S608 - no values from outside
 
 
-def fill(path: Path, count: int, *, until: datetime, days: int) -> None:
+def fill(  # noqa: PLR0913 - keyword-only, with defaults
+    path: Path, count: int, *, until: datetime, days: int, models: int = 4, features: int = 5
+) -> None:
     """Add *count* entries of the *days* before *until* to the ledger; make it, where there is none.
 
     Args:
@@ -60,11 +63,14 @@ def fill(path: Path, count: int, *, until: datetime, days: int) -> None:
         count: how many.
         until: the instant after the last one; the start of a day in UTC.
         days: how many days they are spread over.
+        models: how many models are called, at most 4.
+        features: how many features call each.
     """
     with open_ledger(f"sqlite:///{path}") as ledger:
         ledger.sweep(until)
     span = timedelta(days=days)
-    facts = {"start": micros(until - span), "step": max(1, span // timedelta(microseconds=count))}
+    step = max(1, span // timedelta(microseconds=count))
+    facts = {"start": micros(until - span), "step": step, "models": models, "features": features}
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA synchronous = OFF")  # made again when the machine fails
         for first in range(0, count, BATCH):

@@ -1,6 +1,6 @@
 """Options that several commands have."""
 
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 
 import click
 
@@ -35,6 +35,9 @@ def given_instant(text: str, option: str, settings: Settings) -> datetime:
     except ValueError:
         msg = f"{option}={text!r} is not a date; a good value is '2026-01-31'"
         raise ConfigurationError(msg) from None
+    if not MINYEAR < found.year < MAXYEAR:  # in another time zone it might have no date
+        msg = f"{option}={text!r} is too far from now; a good value is '2026-01-31'"
+        raise ConfigurationError(msg)
     return found if found.tzinfo else found.replace(tzinfo=settings.timezone)
 
 

@@ -94,7 +94,7 @@ def _filled(path: Path, count: int) -> CostTracker:
     # The same month for each: sums grow with the time and the groups they are kept for, whatever
     # the number of entries.
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    fill(path, count, until=today, days=30)
+    fill(path, count, until=today, days=30, models=1, features=1)
     return tracker
 
 

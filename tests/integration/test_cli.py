@@ -150,6 +150,18 @@ def test_a_detailed_report_tells_tokens_by_meter(llmcost: Run, ledger: Path) -> 
     assert "every entry" in done.stderr
 
 
+def test_a_span_without_calls_is_said_whatever_the_groups(llmcost: Run, ledger: Path) -> None:
+    span = ["--since", "2020-01-01", "--until", "2020-02-01", "--format", "csv"]
+    for by in ("", "model", "tag"):
+        done = llmcost("report", "--by", by, *span, LLMCOST_LEDGER=f"sqlite:///{ledger}")
+        assert done.returncode == 0, done.stderr
+        assert "no calls are recorded in this span" in done.stderr
+        assert [row["line"] for row in csv.DictReader(io.StringIO(done.stdout))] == [
+            "total",
+            "previous",
+        ]
+
+
 def test_a_label_that_no_call_has_is_said(llmcost: Run, ledger: Path) -> None:
     url = f"sqlite:///{ledger}"
     done = llmcost("report", "--by", "label.colour", LLMCOST_LEDGER=url)
@@ -161,6 +173,9 @@ def test_a_label_that_no_call_has_is_said(llmcost: Run, ledger: Path) -> None:
     [
         (["--since", "2026-02-02", "--until", "2026-02-01"], "is not before"),
         (["--since", "2026-02-31"], "'2026-02-31'"),
+        (["--since", "0001-01-01T00:00+14:00"], "'0001-01-01T00:00+14:00'"),
+        (["--until", "9999-12-31T23:59-12:00"], "'9999-12-31T23:59-12:00'"),
+        (["--period", "9999"], "'9999'"),
         (["--period", "day", "--since", "2026-02-01"], "--since"),
         (["--by", "label."], "'label.'"),
         (["--by", "user,user"], "twice"),
