@@ -32,6 +32,11 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+def plain_console(*, stderr: bool = False) -> Console:
+    """Return a console that shows text as it is: a label such as ``[/red]`` is no markup."""
+    return Console(stderr=stderr, markup=False, emoji=False)
+
+
 def budget_records(statuses: Iterable[BudgetStatus]) -> list[Record]:
     """Return the statuses as plain values; amounts as decimal strings, in what *unit* says."""
     return [

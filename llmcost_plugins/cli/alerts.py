@@ -4,7 +4,6 @@ import json
 from datetime import UTC
 
 import click
-from rich.console import Console
 
 from llmcost_plugins.alerts import (
     BudgetEvent,
@@ -22,7 +21,7 @@ from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import Alert, open_ledger
 from llmcost_plugins.money import NANO_PER_USD
 from llmcost_plugins.settings import Settings
-from llmcost_plugins.tables import Format, Record, plain_table, show
+from llmcost_plugins.tables import Format, Record, plain_console, plain_table, show
 
 _NOT_ARRIVED = 1
 
@@ -48,7 +47,7 @@ def list_command(form: str) -> None:
         what = str(json.loads(alert.payload)["text"])
         row = f"{alert.at:%Y-%m-%d %H:%M}", what, sent, str(alert.tries), alert.failure or "-"
         table.add_row(*row)
-    show([_record(alert) for alert in found], lambda: table, Format(form), Console())
+    show([_record(alert) for alert in found], lambda: table, Format(form), plain_console())
 
 
 @alerts.command(name="test")

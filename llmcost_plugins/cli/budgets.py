@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from rich.console import Console
 
 from llmcost_plugins.budgets import Budget, BudgetKey, Unit, read_budgets
 from llmcost_plugins.cli.options import format_option, say_if_empty
@@ -17,7 +16,14 @@ from llmcost_plugins.periods import Period
 from llmcost_plugins.reports import budget_statuses
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.standing import decide
-from llmcost_plugins.tables import Format, budget_records, budget_table, plain_table, show
+from llmcost_plugins.tables import (
+    Format,
+    budget_records,
+    budget_table,
+    plain_console,
+    plain_table,
+    show,
+)
 
 _REFUSED = 1
 
@@ -36,7 +42,7 @@ def budgets(context: click.Context, form: str) -> None:
         say_if_empty(store, settings)
     if not book.budgets:
         click.echo("no budget is set, here or in the ledger: nothing is limited", err=True)
-    show(budget_records(statuses), lambda: budget_table(statuses), Format(form), Console())
+    show(budget_records(statuses), lambda: budget_table(statuses), Format(form), plain_console())
 
 
 @budgets.command(name="set")
@@ -148,7 +154,7 @@ def changes_command(form: str) -> None:
     for change in changes:
         at = change.at.strftime("%Y-%m-%d %H:%M")
         table.add_row(at, change.who, change.what, change.before or "-", change.after or "-")
-    show(records, lambda: table, Format(form), Console())
+    show(records, lambda: table, Format(form), plain_console())
 
 
 @contextmanager

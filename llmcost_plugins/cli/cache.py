@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +22,7 @@ from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.money import usd_string
 from llmcost_plugins.reports import spend
 from llmcost_plugins.settings import Settings
-from llmcost_plugins.tables import Format, Record, plain_table, show
+from llmcost_plugins.tables import Format, Record, plain_console, plain_table, show
 
 _FINDING: Final = 1
 _NO_STORAGE: Final = 3
@@ -57,7 +56,7 @@ def stats_command(by: str, form: str) -> int:
         with open_ledger(settings.ledger, settings.timezone) as store:
             spent = spend(store, [by], zone=settings.timezone)
         records = stats_records(found, spent, by)
-        show(records, lambda: _stats_table(records, by), Format(form), Console())
+        show(records, lambda: _stats_table(records, by), Format(form), plain_console())
     return 0
 
 
@@ -77,7 +76,7 @@ def list_command(limit: int, sort: str, form: str) -> int:
         pairs = [(row, row.entry) for row in _rows(settings) if row.entry is not None]
         pairs.sort(key=_ORDERS[sort], reverse=True)
         records = [_record(row, entry) for row, entry in pairs[:limit]]
-        show(records, lambda: _list_table(records), Format(form), Console())
+        show(records, lambda: _list_table(records), Format(form), plain_console())
         if len(pairs) > limit:
             click.echo(f"{len(pairs) - limit} more; see --limit", err=True)
     return 0
@@ -114,7 +113,7 @@ def verify_command(repair: bool, form: str) -> int:
             count += 1
             if row.fault:
                 faults.append({"key": row.key, "bytes": row.size, "fault": row.fault})
-        show(faults, lambda: _table("Not sound", faults), Format(form), Console())
+        show(faults, lambda: _table("Not sound", faults), Format(form), plain_console())
         click.echo(f"{count - len(faults)} of {count} rows are sound", err=True)
         if repair and faults:
             removed = remove(settings.cache_dir, settings.cache_size, lambda row: bool(row.fault))

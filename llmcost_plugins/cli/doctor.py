@@ -5,14 +5,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from llmcost_plugins.cli.options import format_option
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.settings import Settings
-from llmcost_plugins.tables import Format, plain_table, show
+from llmcost_plugins.tables import Format, plain_console, plain_table, show
 
 if TYPE_CHECKING:
     from llmcost_plugins.checkup import Fact
@@ -34,7 +33,7 @@ def doctor(form: str) -> int:
     from llmcost_plugins.checkup import examine
 
     seen = examine(Settings.from_env(), utc_now())
-    console = Console()
+    console = plain_console()
     show([asdict(fact) for fact in seen.facts], lambda: _table(seen.facts), Format(form), console)
     if form == Format.TABLE and seen.findings:
         console.print(_findings(seen.findings))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from llmcost_plugins.cli.lazy_group import LazyGroup
@@ -20,7 +19,7 @@ from llmcost_plugins.money import format_usd, usd_string
 from llmcost_plugins.pricing.catalog import shared_catalog
 from llmcost_plugins.repricing import Repricing, apply, reprice
 from llmcost_plugins.settings import Settings
-from llmcost_plugins.tables import Format, Record, plain_table, show
+from llmcost_plugins.tables import Format, Record, plain_console, plain_table, show
 
 _FINDING: Final = 1
 
@@ -56,7 +55,7 @@ def reprice_command(
             reprice(store, catalog, now=now, since=start, until=end, everything=everything)
         )
         shown = list(apply(store, iter(proposed))) if applies else proposed
-    show([_record(one) for one in shown], lambda: _table(shown), Format(form), Console())
+    show([_record(one) for one in shown], lambda: _table(shown), Format(form), plain_console())
     change = sum(one.correction.cost for one in shown)
     what = "corrected" if applies else "to correct"
     hint = "" if applies or not shown else "; --apply writes the corrections"
@@ -94,7 +93,7 @@ def holds_command(form: str) -> None:
         until = hold.lease_until.strftime("%m-%d %H:%M:%S")
         held = format_usd(hold.charge.usd)
         table.add_row(hold.call.id, hold.call.model, held, hold.owner, until)
-    show(records, lambda: table, Format(form), Console())
+    show(records, lambda: table, Format(form), plain_console())
 
 
 @ledger.command(name="verify")
@@ -116,7 +115,7 @@ def verify_command(form: str) -> int:
     for record in records:
         table.add_row(*record.values())
     if records or form != Format.TABLE:
-        show(records, lambda: table, Format(form), Console())
+        show(records, lambda: table, Format(form), plain_console())
     click.echo(f"{len(records)} differences" if records else "all sums agree", err=True)
     return _FINDING if records else 0
 

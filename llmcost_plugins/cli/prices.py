@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from llmcost_plugins.cli.options import format_option
@@ -48,7 +48,7 @@ from llmcost_plugins.pricing.sources import (
 )
 from llmcost_plugins.pricing.update import DEFAULT_URL, Examined, examine, store
 from llmcost_plugins.settings import Settings
-from llmcost_plugins.tables import Format, Record, write_csv, write_json
+from llmcost_plugins.tables import Format, Record, plain_console, write_csv, write_json
 
 _FOUND: Final = 1
 _DOUBTS_SHOWN: Final = 20
@@ -257,7 +257,7 @@ def _is_used(examined: Examined, *, accept: bool) -> bool:
 
 @contextmanager
 def _progress() -> Iterator[Told]:
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     if not console.is_terminal:
         # Not by disable=True: rich 13 then still ends with an empty line.
         yield lambda _done, _size: None
@@ -276,4 +276,4 @@ def _write(form: str, records: Iterable[Record], table: Callable[[], RenderableT
     elif rows and form == Format.CSV:
         click.echo(write_csv(rows))
     elif rows:
-        Console().print(table())
+        plain_console().print(table())

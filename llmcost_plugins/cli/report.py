@@ -3,7 +3,6 @@
 from typing import Final
 
 import click
-from rich.console import Console
 
 from llmcost_plugins.cli.options import instant, say_if_empty
 from llmcost_plugins.clock import utc_now
@@ -19,6 +18,7 @@ from llmcost_plugins.report_tables import (
 from llmcost_plugins.reporter import CostReporter, Report
 from llmcost_plugins.reports import REPORT_GROUPS
 from llmcost_plugins.settings import Settings
+from llmcost_plugins.tables import plain_console
 from llmcost_plugins.tallies import LABEL
 
 _FORMS: Final = ("table", "json", "csv", "md")
@@ -96,7 +96,7 @@ def _write(found: Report, form: str, settings: Settings) -> None:
     zone, currency = settings.timezone, settings.currency
     grouped = f" by {', '.join(found.by)}" if found.by else ""
     title = f"Spend{grouped} {span_in_words(found.span, zone)}"
-    console = Console()
+    console = plain_console()
     if form == "table":
         console.print(report_table(found, title, zone, currency))
         return
