@@ -9,6 +9,7 @@ from typing import Final
 
 from llmcost_plugins.errors import BudgetExceeded, Refusal
 from llmcost_plugins.ledger import Hold, Ledger
+from llmcost_plugins.loops import on_event_loop, running_task
 
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.05
@@ -19,10 +20,7 @@ Owner = tuple[int, int]
 
 def current_owner() -> Owner:
     """Identify who runs now."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
+    task = running_task()
     return threading.get_ident(), id(task) if task else 0
 
 
@@ -60,7 +58,7 @@ class Guard:
             BudgetExceeded: it does not fit.
             LedgerUnavailable: nothing can be held.
         """
-        for pause in self._flow(hold, lambda: not _on_event_loop() and may_wait()):
+        for pause in self._flow(hold, lambda: not on_event_loop() and may_wait()):
             time.sleep(pause)
 
     async def ahold(self, hold: Hold, *, may_wait: Callable[[], bool] = lambda: True) -> None:
@@ -89,11 +87,3 @@ class Guard:
             waited = True
             left -= pause
             pause = min(pause * 1.5, _LONGEST_PAUSE)
-
-
-def _on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -19,15 +19,13 @@ from llmcost_plugins.ledger.bucket_keys import match_of
 from llmcost_plugins.ledger.slots import SLOT, from_micros, micros
 from llmcost_plugins.limits import Limits
 from llmcost_plugins.money import nano_to_usd
-from llmcost_plugins.periods import window
+from llmcost_plugins.periods import MICROSECOND, Window, window
 from llmcost_plugins.thresholds import Thresholds
 
 ALERT_AT: Final = Decimal("0.9")
-_TOO_EARLY: Final = 100
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _KEPT: Final = frozenset({"model", "provider", "feature", "team", "project"})
 _OF_THE_CALL: Final = frozenset({"model", "provider"})
 _NO_CALL: Final = frozenset({Status.REFUSED, Status.CORRECTION})
@@ -123,14 +121,14 @@ def course_of(
     """Say where a bucket is heading, and when it runs out if it does. Pure, in whole numbers."""
     if spent >= limit:
         return Course.USED_UP, None
-    if start is None or end is None or (now - start) * _TOO_EARLY < end - start:
+    if start is None or end is None or not Window(start, end).tells(now):
         return Course.UNKNOWN, None
     if spent <= 0:
         return Course.LASTS, None
-    needed = -(-((now - start) // _MICROSECOND) * limit // spent)
-    if needed >= (end - start) // _MICROSECOND:
+    needed = -(-((now - start) // MICROSECOND) * limit // spent)
+    if needed >= (end - start) // MICROSECOND:
         return Course.LASTS, None
-    return Course.RUNS_OUT, start + needed * _MICROSECOND
+    return Course.RUNS_OUT, start + needed * MICROSECOND
 
 
 def course_at_pace(
@@ -141,10 +139,10 @@ def course_at_pace(
         return Course.USED_UP, None
     if pace <= 0:
         return Course.LASTS, None
-    left = -(-(limit - spent) * (_DAY // _MICROSECOND) // pace)
-    if left >= (_LATEST - now) // _MICROSECOND:
+    left = -(-(limit - spent) * (_DAY // MICROSECOND) // pace)
+    if left >= (_LATEST - now) // MICROSECOND:
         return Course.LASTS, None
-    return Course.RUNS_OUT, now + left * _MICROSECOND
+    return Course.RUNS_OUT, now + left * MICROSECOND
 
 
 class Monitor:
@@ -233,7 +231,7 @@ class Monitor:
 
     def _rates(self, since: datetime, now: datetime) -> tuple[Rate, ...]:
         sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0])
-        after = now + _MICROSECOND
+        after = now + MICROSECOND
         border = from_micros(-(-micros(since) // SLOT) * SLOT)
         by_slots = _KEPT.issuperset(self._by) and border < after
         for entry in self._ledger.entries(since=since, until=border if by_slots else after):
@@ -241,15 +239,15 @@ class Monitor:
             found[0] += 0 if entry.outcome.status in _NO_CALL else entry.count
             found[1] += entry.outcome.cost
         if by_slots:
-            until = now + SLOT * _MICROSECOND
+            until = now + SLOT * MICROSECOND
             for total in self._ledger.totals(self._by, since=border, until=until):
                 found = sums[total.group]
                 found[0] += total.calls
                 found[1] += total.cost
-        span = self._span // _MICROSECOND
+        span = self._span // MICROSECOND
         rates = [
             Rate(
-                group, calls, nano_to_usd(cost), nano_to_usd(cost * (_HOUR // _MICROSECOND) // span)
+                group, calls, nano_to_usd(cost), nano_to_usd(cost * (_HOUR // MICROSECOND) // span)
             )
             for group, (calls, cost) in sums.items()
             if calls or cost
@@ -280,13 +278,9 @@ class Monitor:
             course, runs_out_at = course_of(limit, state.spent, span.start, span.end, now)
         else:
             course, runs_out_at = course_at_pace(limit, state.spent, pace, now)
-        projected = None
-        if span.start is not None and span.end is not None and now > span.start:
-            is_early = (now - span.start) * _TOO_EARLY < span.end - span.start
-            if not is_early:
-                whole, gone = span.end - span.start, now - span.start
-                projected = state.spent * (whole // _MICROSECOND) // (gone // _MICROSECOND)
-                self._tell(state, budget, projected, now)
+        projected = span.projected(state.spent, now)
+        if projected is not None:
+            self._tell(state, budget, projected, now)
         return Outlook(
             scope=state.scope,
             period=state.period.value,

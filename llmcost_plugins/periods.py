@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
+from typing import Final
+
+MICROSECOND: Final = timedelta(microseconds=1)
+_TOO_EARLY: Final = 100
 
 
 class Period(StrEnum):
@@ -31,6 +35,22 @@ class Window:
         if self.start is None or self.end is None:
             return True
         return self.start <= instant < self.end
+
+    def tells(self, now: datetime) -> bool:
+        """Tell whether enough of it has passed, one hundredth, to say where it leads to."""
+        if self.start is None or self.end is None:
+            return False
+        return (now - self.start) * _TOO_EARLY >= self.end - self.start
+
+    def projected(self, count: int, now: datetime) -> int | None:
+        """Return what *count* comes to at its end, going on as so far; `None` where nothing tells.
+
+        In whole numbers: a ratio of floats would not give back what was counted at the very end.
+        """
+        if self.start is None or self.end is None or not self.tells(now):
+            return None
+        whole, gone = self.end - self.start, now - self.start
+        return count * (whole // MICROSECOND) // (gone // MICROSECOND)
 
 
 def window(period: Period, at: datetime, zone: tzinfo) -> Window:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -15,8 +15,6 @@ from llmcost_plugins.periods import window
 
 REPORT_GROUPS: Final = ("day", "hour", *(group for group in GROUPS if group != "slot"))
 """What a report can be grouped by."""
-
-_TOO_EARLY: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +192,8 @@ def budget_statuses(
 
 
 def _projected(state: BucketState, now: datetime, zone: tzinfo) -> Decimal | None:
-    span = window(state.period, now, zone)
-    if span.start is None or span.end is None:
-        return None
-    elapsed, whole = now - span.start, span.end - span.start
-    if elapsed * _TOO_EARLY < whole:
-        return None
-    # In whole numbers: a ratio of floats would not give back what was spent at the period's end.
-    microsecond = timedelta(microseconds=1)
-    return amount_of(state.spent * (whole // microsecond) // (elapsed // microsecond), state.unit)
+    count = window(state.period, now, zone).projected(state.spent, now)
+    return None if count is None else amount_of(count, state.unit)
 
 
 def _add(earlier: Total | None, total: Total, group: tuple[str, ...]) -> Total:

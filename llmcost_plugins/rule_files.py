@@ -21,16 +21,15 @@ routers. Its form::
 The keys of a rule are the attributes of `Rule`.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.rules import Rule
+from llmcost_plugins.toml_files import read_toml
 
 _KEYS: Final = ("models", "otherwise", "rules")
 _RULE_KEYS: Final = tuple(one.name for one in fields(Rule))
@@ -61,7 +60,7 @@ def read_rules(path: Path) -> RuleFile:
             good value.
     """
     where = repr(str(path))
-    stated = _read(path, where)
+    stated = read_toml(path, f"the file of rules {where}")
     _check_keys(stated, _KEYS, where)
     models = stated.get("models")
     if not models or not isinstance(models, list) or not all(isinstance(m, str) for m in models):
@@ -73,17 +72,6 @@ def read_rules(path: Path) -> RuleFile:
         raise ConfigurationError(msg)
     rules = tuple(_rule(rule, number, where) for number, rule in enumerate(listed, 1))
     return RuleFile(models, rules, stated.get("otherwise", "ladder"))
-
-
-def _read(path: Path, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
-    except OSError as error:
-        msg = f"the rules in {where} cannot be read: {error.strerror}"
-        raise ConfigurationError(msg) from None
-    except ValueError as error:
-        msg = f"{where} is no TOML file: {error}"
-        raise ConfigurationError(msg) from None
 
 
 def _rule(stated: Mapping[str, Any], number: int, where: str) -> Rule:

@@ -11,6 +11,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 
 from llmcost_langchain._agent_state import Counter, Counters, Spent
 from llmcost_langchain._endings import RUN_SCOPE, THREAD_SCOPE
+from llmcost_langchain._recorders import recorders_among
 from llmcost_langchain._runs import run_roots
 from llmcost_langchain.attach import attachment
 from llmcost_langchain.callback import CostCallbackHandler
@@ -85,24 +86,15 @@ class Bookkeeper:
 
     def in_use(self) -> tuple["CostTracker", Labels]:
         """Return the tracker, and the labels of the handlers that record there."""
-        handlers = _handlers_of(_config().get("callbacks"))
-        ours = [handler for handler in handlers if isinstance(handler, CostCallbackHandler)]
-        tracker = self._tracker
-        if tracker is None:
-            from llmcost_plugins.tracker import default_tracker
-
-            tracker = ours[0].tracker if ours else default_tracker()
-        if any(handler.tracker is not tracker for handler in ours):
+        ours = recorders_among(_handlers_of(_config().get("callbacks")), self._tracker)
+        if not ours.agree:
             msg = (
                 "CostMiddleware and an attached CostCallbackHandler have different trackers, so "
                 "that limits would not see all calls; give both the same, or only one of them "
                 "(LLMCOST_ENABLED attaches a handler with the default tracker)"
             )
             raise ConfigurationError(msg)
-        labels = Labels()
-        for handler in ours:
-            labels = labels.merged(handler.labels)
-        return tracker, labels
+        return ours.tracker, ours.labels
 
     def of(self, state: Mapping[str, Any]) -> Books:
         tracker, defaults = self.in_use()

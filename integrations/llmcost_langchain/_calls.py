@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForChainRun,
-    BaseCallbackHandler,
     CallbackManager,
     CallbackManagerForChainRun,
 )
@@ -27,18 +26,20 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from llmcost_langchain._abilities import check_suitable, check_tools
 from llmcost_langchain._messages import ModelName, chat_size, model_of, own_tags
+from llmcost_langchain._recorders import recorders_among
 from llmcost_langchain._runs import run_roots
 from llmcost_langchain._structured import STRUCTURE, Structure
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_langchain.errors import astart, start
 from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.capping import shorter_cap
 from llmcost_plugins.errors import AllModelsFailed, BudgetExceeded, LLMCostError, ModelUnsuitable
 from llmcost_plugins.failures import is_transient
 from llmcost_plugins.labels import Labels, current_labels, take_labels
 from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.routing import Attempt
 from llmcost_plugins.streams import Streamed
-from llmcost_plugins.tracker import CostTracker, default_tracker
+from llmcost_plugins.tracker import CostTracker
 
 TRANSIENT: Final = (
     ModelRateLimitError,
@@ -47,11 +48,9 @@ TRANSIENT: Final = (
     ModelConnectionError,
     ContextOverflowError,
 )
-SHORTEST_CAP: Final = 256
-"""An answer is never capped below this many tokens to fit a budget."""
 _FOR_TRACING: Final = frozenset({"ls_structured_output_format", "structured_output_format"})
 """Keyword arguments that LangChain tells its tracers and no provider."""
-CAP_NAMES: Final = {
+_CAP_NAMES: Final = {
     "google_genai": "max_output_tokens",
     "google_vertexai": "max_output_tokens",
     "ollama": "num_predict",
@@ -111,35 +110,34 @@ class PlannedCall:
 
 def route_of(run: ChainRun, tracker: CostTracker | None) -> Route:
     """Find the tracker and the labels for a run of the router, and note its outermost run."""
-    attached = [h for h in run.handlers if isinstance(h, CostCallbackHandler)]
-    own = tracker or (attached[0].tracker if attached else default_tracker())
-    defaults = Labels()
-    for handler in attached:
-        if handler.tracker is own:
-            defaults = defaults.merged(handler.labels)
+    ours = recorders_among(run.handlers, tracker)
     run_roots.enter(run.run_id, run.parent_run_id)
     metadata = {**run.metadata, **run.inheritable_metadata}
-    labels = take_labels(own.label_keys, metadata, own_tags(run.inheritable_tags))
-    return Route(own, labels, defaults, run_roots.of(run.run_id))
+    labels = take_labels(ours.tracker.label_keys, metadata, own_tags(run.inheritable_tags))
+    return Route(ours.tracker, labels, ours.labels, run_roots.of(run.run_id))
 
 
 def with_handler(
     child: CallbackManager | AsyncCallbackManager, tracker: CostTracker
 ) -> CallbackManager | AsyncCallbackManager:
     """Make sure that one of our handlers sees the model's run, to settle it."""
-    if not any(_records(handler, tracker) for handler in child.handlers):
+    if not any(
+        isinstance(handler, CostCallbackHandler) and handler.tracker is tracker
+        for handler in child.handlers
+    ):
         child.add_handler(CostCallbackHandler(tracker))
     return child
-
-
-def _records(handler: BaseCallbackHandler, tracker: CostTracker) -> bool:
-    return isinstance(handler, CostCallbackHandler) and handler.tracker is tracker
 
 
 def name_of(model: BaseChatModel) -> ModelName:
     """Return the name of a model as its own runs will report it."""
     params = model._get_ls_params()  # noqa: SLF001 - the hook that provider packages fill
     return model_of(dict(params), {}, type(model).__name__)
+
+
+def cap_parameter(provider: str | None) -> str:
+    """Return what a provider's package calls the parameter that caps an answer."""
+    return _CAP_NAMES.get(provider or "", "max_tokens")
 
 
 def plan_call(
@@ -164,7 +162,7 @@ def plan_call(
         check_suitable(model, name.model, size, prices)
     cap_name = ""
     if size.output_cap is None:
-        cap_name = CAP_NAMES.get(name.provider or "", "max_tokens")
+        cap_name = cap_parameter(name.provider)
         own[cap_name] = cap = route.tracker.output_cap(prices, size)
         size = replace(size, output_cap=cap)
     preferred = name_of(models[attempt.preferred]) if attempt.index != attempt.preferred else None
@@ -224,31 +222,17 @@ def _second_try(
     plan: PlannedCall, attempt: Attempt, tracker: CostTracker, error: BudgetExceeded
 ) -> PlannedCall:
     """Return the call to try after a refusal, if there is one; raise *error* otherwise."""
-    shorter = _shorter(plan, attempt, tracker, error)
-    if shorter is not None:
-        return shorter
+    cap = None
+    if plan.cap_name:
+        cap = shorter_cap(tracker, plan.spec, error.refusal, is_last=attempt.is_last)
+    if cap is not None:
+        size = replace(plan.spec.size, output_cap=cap)
+        spec = replace(plan.spec, size=size, may_wait=False)
+        return replace(plan, spec=spec, kwargs={**plan.kwargs, plan.cap_name: cap})
     if plan.spec.has_alternative or not plan.cap_name:
         raise error
     # The same again, for the record: this refusal is the last word.
     return replace(plan, spec=replace(plan.spec, may_wait=False))
-
-
-def _shorter(
-    plan: PlannedCall, attempt: Attempt, tracker: CostTracker, error: BudgetExceeded
-) -> PlannedCall | None:
-    """Return the call with the longest answer that the budget still buys, if that is of use."""
-    if not plan.cap_name or error.refusal.unit == "requests":
-        return None
-    cap = tracker.affordable_cap(plan.spec, error.refusal)
-    floor = SHORTEST_CAP
-    if not attempt.is_last:
-        # Another model would rather answer in full than this one be cut off.
-        floor = max(floor, tracker.usual_answer(plan.spec) or 0)
-    if cap < floor or cap >= (plan.spec.size.output_cap or 0):
-        return None
-    size = replace(plan.spec.size, output_cap=cap)
-    spec = replace(plan.spec, size=size, may_wait=False)
-    return replace(plan, spec=spec, kwargs={**plan.kwargs, plan.cap_name: cap})
 
 
 def _own_kwargs(

@@ -6,15 +6,15 @@ from langchain_core.language_models import BaseChatModel
 
 from llmcost_plugins.errors import ConfigurationError, MissingExtra
 
-_EXAMPLE = "FallbackRouter(['openai:gpt-4o', 'openai:gpt-4o-mini'])"
+_EXAMPLE = "['openai:gpt-4o', 'openai:gpt-4o-mini']"
 
 
 def candidates(stated: Iterable[BaseChatModel | str] | None) -> list[BaseChatModel]:
-    """Return the models, those given by name made, each once.
+    """Return the models of a router, by default those of ``LLMCOST_FALLBACK_MODELS``.
 
     Raises:
-        ConfigurationError: there is none, or one cannot be made.
-        MissingExtra: a name was given, and the package `langchain` is not installed.
+        ConfigurationError: there is none; or see `chat_models`.
+        MissingExtra: likewise.
     """
     if stated is None:
         from llmcost_plugins.settings import Settings
@@ -23,14 +23,31 @@ def candidates(stated: Iterable[BaseChatModel | str] | None) -> list[BaseChatMod
         if not stated:
             msg = (
                 "the router has no models; pass them from preferred to cheapest, as in "
-                f"{_EXAMPLE}, or set LLMCOST_FALLBACK_MODELS=openai:gpt-4o,openai:gpt-4o-mini"
+                f"FallbackRouter({_EXAMPLE}), or set "
+                "LLMCOST_FALLBACK_MODELS=openai:gpt-4o,openai:gpt-4o-mini"
             )
             raise ConfigurationError(msg)
+    return chat_models(stated)
+
+
+def chat_models(stated: Iterable[BaseChatModel | str]) -> list[BaseChatModel]:
+    """Return models that a user has listed, those given by name made, each once.
+
+    Raises:
+        ConfigurationError: it is no list, one of them is no chat model, or cannot be made.
+        MissingExtra: a name was given, and the package `langchain` is not installed.
+    """
     if isinstance(stated, str | BaseChatModel):
-        msg = f"models={stated!r} is one model; a router takes a list of them: {_EXAMPLE}"
+        msg = f"models={stated!r} is one model; pass a list, from preferred to cheapest: {_EXAMPLE}"
         raise ConfigurationError(msg)
-    made = [_made(model) if isinstance(model, str) else model for model in stated]
-    return _each_once(made)
+    return _each_once([_made(one) if isinstance(one, str) else _checked(one) for one in stated])
+
+
+def _checked(model: object) -> BaseChatModel:
+    if not isinstance(model, BaseChatModel):
+        msg = f"models has {model!r}, which is neither a chat model nor the name of one"
+        raise ConfigurationError(msg)
+    return model
 
 
 def _made(name: str) -> BaseChatModel:
@@ -39,7 +56,7 @@ def _made(name: str) -> BaseChatModel:
     except ModuleNotFoundError as error:
         raise MissingExtra.of("langchain", "langchain") from error  # noqa: EM101 - names
     try:
-        return init_chat_model(name)
+        return _checked(init_chat_model(name))
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         msg = (

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmcost_langchain._calls import CAP_NAMES, SHORTEST_CAP, name_of
+from llmcost_langchain._calls import cap_parameter, name_of
 from llmcost_langchain._holding import Request
 from llmcost_langchain._messages import chat_size
 from llmcost_langchain.router import FallbackRouter
 from llmcost_plugins.calls import CallSpec
+from llmcost_plugins.capping import shorter_cap
 from llmcost_plugins.errors import BudgetExceeded
 
 if TYPE_CHECKING:
@@ -36,14 +37,10 @@ class Cap:
         self, tracker: "CostTracker", spec: CallSpec, error: BudgetExceeded, *, is_last: bool
     ) -> "Cap | None":
         """Return the cap that the refusing budget still buys, if that is of use."""
-        if not self.name or error.refusal.unit == "requests":
+        if not self.name:
             return None
-        tokens = tracker.affordable_cap(spec, error.refusal)
-        floor = SHORTEST_CAP
-        if not is_last:
-            # Another model would rather answer in full than this one be cut off.
-            floor = max(floor, tracker.usual_answer(spec) or 0)
-        return replace(self, tokens=tokens) if floor <= tokens < self.tokens else None
+        tokens = shorter_cap(tracker, spec, error.refusal, is_last=is_last)
+        return None if tokens is None else replace(self, tokens=tokens)
 
 
 def cap_for(request: Request, tracker: "CostTracker") -> Cap:
@@ -58,4 +55,4 @@ def cap_for(request: Request, tracker: "CostTracker") -> Cap:
     if size.output_cap is not None:
         return Cap()
     prices = tracker.catalog.resolve(name.model, name.provider).prices
-    return Cap(CAP_NAMES.get(name.provider or "", "max_tokens"), tracker.output_cap(prices, size))
+    return Cap(cap_parameter(name.provider), tracker.output_cap(prices, size))

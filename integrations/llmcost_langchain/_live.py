@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from llmcost_plugins.loops import running_task
+
 if TYPE_CHECKING:
     from llmcost_plugins.calls import OpenCall
     from llmcost_plugins.guard import Owner
@@ -146,7 +148,7 @@ class LiveCalls:
             if len(self._calls) >= _KEPT:
                 self._forget_ended()
             self._calls[run_id] = call
-        task = _current_task()
+        task = running_task()
         if task is not None:
             call.watch(task, lambda: self._end(run_id))
         return call
@@ -193,10 +195,3 @@ class LiveCalls:
     def _forget_ended(self) -> None:
         """Drop the calls whose end this handler was never told of."""
         self._calls = {r: call for r, call in self._calls.items() if not call.opened.ended}
-
-
-def _current_task() -> "asyncio.Task[Any] | None":
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

@@ -4,20 +4,21 @@ LangChain keeps the config of the step that runs in a context variable. Embeddin
 else; compressors are given the callbacks of the retriever that uses them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from langchain_core.callbacks import BaseCallbackManager, Callbacks
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, Callbacks
 from langchain_core.runnables.config import var_child_runnable_config
 
 from llmcost_langchain._messages import own_tags
-from llmcost_langchain._runs import run_roots
+from llmcost_langchain._recorders import recorders_among
+from llmcost_langchain._runs import run_roots, running_run
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_plugins.labels import Labels, take_labels
 from llmcost_plugins.ledger import Outcome
-from llmcost_plugins.tracker import CostTracker, default_tracker
+from llmcost_plugins.tracker import CostTracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +58,27 @@ def find_place(tracker: CostTracker | None, own: Labels, callbacks: Callbacks = 
     """
     config: Mapping[str, Any] = var_child_runnable_config.get() or {}
     around: tuple[Callbacks, ...] = (config.get("callbacks"), callbacks)
-    attached = [one for each in around for one in _handlers(each)]
-    used = tracker or (attached[0].tracker if attached else default_tracker())
-    handlers = tuple({id(one): one for one in attached if one.tracker is used}.values())
-    defaults = Labels()
-    for handler in handlers:
-        defaults = defaults.merged(handler.labels)
+    ours = recorders_among((one for each in around for one in _handlers(each)), tracker)
     metadata, tags = dict(config.get("metadata") or {}), list(config.get("tags") or ())
     for manager in around:
         if isinstance(manager, BaseCallbackManager):
             metadata.update(manager.inheritable_metadata)
             tags.extend(manager.inheritable_tags)
     return Place(
-        used,
-        take_labels(used.label_keys, metadata, own_tags(tags)),
-        defaults.merged(own),
-        str(_outermost(around) or uuid4()),
-        handlers,
+        ours.tracker,
+        take_labels(ours.tracker.label_keys, metadata, own_tags(tags)),
+        ours.labels.merged(own),
+        str(_outermost(callbacks) or uuid4()),
+        ours.handlers,
     )
 
 
-def _handlers(callbacks: Callbacks) -> list[CostCallbackHandler]:
-    all_ = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or ()
-    return [one for one in all_ if isinstance(one, CostCallbackHandler)]
+def _handlers(callbacks: Callbacks) -> Sequence[BaseCallbackHandler]:
+    return callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or ()
 
 
-def _outermost(around: tuple[Callbacks, ...]) -> UUID | None:
-    """Return the outermost run, as the config has it if it can.
-
-    A retriever's own run, which its callbacks name, is not followed by the handlers.
-    """
-    managers = (one for one in around if isinstance(one, BaseCallbackManager))
-    parents = (manager.parent_run_id for manager in managers)
-    parent = next((one for one in parents if one is not None), None)
+def _outermost(callbacks: Callbacks) -> UUID | None:
+    """Return the outermost run: that of the code that runs, or of who gave its callbacks."""
+    given = callbacks.parent_run_id if isinstance(callbacks, BaseCallbackManager) else None
+    parent = running_run() or given
     return None if parent is None else run_roots.of(parent)

@@ -14,7 +14,7 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from llmcost_plugins.cache import Asked, NoKey, canonical
+from llmcost_plugins.cache import Asked, Canonical, NoKey, canonical
 
 _NOT_OF_THE_ANSWER: Final = frozenset(
     {
@@ -133,8 +133,8 @@ def _endpoint(model: BaseChatModel) -> str | None:
     return None if address is None else str(address)
 
 
-def _plain(value: Any) -> Any:
-    return canonical(value, _other)
+def _plain(value: Any) -> Canonical:
+    return Canonical(canonical(value, _other))
 
 
 def _other(value: Any) -> Any:
@@ -151,7 +151,7 @@ def _other(value: Any) -> Any:
     raise NoKey(msg)
 
 
-def _plain_messages(messages: Sequence[BaseMessage]) -> list[Any]:
+def _plain_messages(messages: Sequence[BaseMessage]) -> Canonical:
     ids: dict[str, int] = {}
     plain = []
     for message in messages:
@@ -166,7 +166,7 @@ def _plain_messages(messages: Sequence[BaseMessage]) -> list[Any]:
         fields = message.model_dump(exclude=_NOT_OF_THE_MESSAGE)
         fields["content"] = _without_own_ids(fields["content"])
         plain.append(canonical(fields, _other, ids))
-    return plain
+    return Canonical(plain)
 
 
 def _without_own_ids(content: Any) -> Any:

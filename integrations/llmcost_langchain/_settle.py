@@ -13,52 +13,38 @@ from llmcost_langchain._messages import (
     received_bytes,
     served_model,
 )
-from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.ledger import Outcome
+from llmcost_plugins.usage import Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")
 
 
 def settle_answer(call: LiveCall, result: LLMResult) -> Outcome | None:
     """End a call whose answer has arrived."""
-    opened = call.opened
-    usage, served, cached = None, None, False
-    try:
-        usage, served, cached = read_usage(result), served_model(result), from_cache(result)
-        usage = read_summary(call.said) if usage is None else usage
-    except Exception:  # noqa: BLE001 - an unforeseen shape must not cost the answer
-        _log.exception("the usage of the call %s could not be read", opened.spec.id)
+    usage, served, cached = _told(call, result)
     if usage is None:
-        usage = opened.estimated_usage(_received(call, result))
-    return opened.cached(usage, served) if cached else opened.finish(usage, served)
+        usage = call.opened.estimated_usage(_received(call, result))
+    if cached:
+        return call.opened.cached(usage, served)
+    return call.opened.finish(usage, served)
 
 
 def settle_error(call: LiveCall, error: BaseException, response: Any) -> Outcome | None:
     """End a call that failed or was broken off, see `OpenCall.broke`."""
     result = response if isinstance(response, LLMResult) else None
-    usage, served = None, None
-    try:
-        if result is not None:
-            usage, served = read_usage(result), served_model(result)
-        usage = read_summary(call.said) if usage is None else usage
-    except Exception:  # noqa: BLE001 - see settle_answer
-        _log.exception("the partial usage of the call %s could not be read", call.opened.spec.id)
+    usage, served, _ = _told(call, result)
     received = _received(call, result) or 0
     return call.opened.broke(error, received_bytes=received, usage=usage, served=served)
 
 
-def settle_decision(opened: OpenCall, answer: Any) -> Outcome | None:
+def settle_decision(call: LiveCall, answer: Any) -> Outcome | None:
     """End the call of a decision model."""
-    usage = None
-    try:
-        usage = read_summary(getattr(answer, "usage", None))
-    except Exception:  # noqa: BLE001 - see settle_answer
-        _log.exception("the usage of the call %s could not be read", opened.spec.id)
+    call.said = getattr(answer, "usage", None)
+    usage, _, _ = _told(call, None)
+    if usage is None:
+        usage = call.opened.estimated_usage(None)
     served = getattr(answer, "model", None)
-    return opened.finish(
-        opened.estimated_usage(None) if usage is None else usage,
-        served if isinstance(served, str) else None,
-    )
+    return call.opened.finish(usage, served if isinstance(served, str) else None)
 
 
 def settle_dropped(call: LiveCall) -> Outcome | None:
@@ -67,10 +53,22 @@ def settle_dropped(call: LiveCall) -> Outcome | None:
     return call.opened.abort(streamed_bytes=None, detail=detail)
 
 
+def _told(call: LiveCall, result: LLMResult | None) -> tuple[Usage | None, str | None, bool]:
+    """Return the usage that was reported, the model that served, and whether a cache did."""
+    usage, served, cached = None, None, False
+    try:
+        if result is not None:
+            usage, served, cached = read_usage(result), served_model(result), from_cache(result)
+        usage = read_summary(call.said) if usage is None else usage
+    except Exception:  # noqa: BLE001 - an unforeseen shape must not cost the answer
+        _log.exception("the usage of the call %s could not be read", call.opened.spec.id)
+    return usage, served, cached
+
+
 def _received(call: LiveCall, result: LLMResult | None) -> int | None:
     """Return the bytes of an answer; `None` when nothing tells."""
     try:
         return max(call.received_bytes, received_bytes(result))
-    except Exception:  # noqa: BLE001 - see settle_answer
+    except Exception:  # noqa: BLE001 - see _told
         _log.exception("the size of the answer to %s could not be read", call.opened.spec.id)
         return call.received_bytes or None

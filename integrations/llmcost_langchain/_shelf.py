@@ -25,9 +25,10 @@ from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_plugins.cache import CachedAnswer, NoKey, Visit
 from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.cache.shared import shared_cache
-from llmcost_plugins.cache.visits import Steps, arun, on_event_loop, run
+from llmcost_plugins.cache.visits import Steps, arun, run
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.loops import on_event_loop
 from llmcost_plugins.usage import Trust, Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")

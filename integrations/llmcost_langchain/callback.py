@@ -120,7 +120,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         if call is not None:
             from llmcost_langchain._settle import settle_decision
 
-            self.count(settle_decision(call.opened, outputs))
+            self.count(settle_decision(call, outputs))
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         run_roots.leave(run_id)

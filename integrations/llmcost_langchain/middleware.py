@@ -21,7 +21,6 @@ except ImportError as error:
 
     raise MissingExtra.of("langchain", "langchain") from error  # noqa: EM101 - names
 
-from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
@@ -29,6 +28,7 @@ from langgraph.types import Command
 
 from llmcost_langchain._agent_state import CostState
 from llmcost_langchain._books import Bookkeeper, Books
+from llmcost_langchain._candidates import chat_models
 from llmcost_langchain._endings import ending_text, usd_limit
 from llmcost_langchain._holding import AsyncHolding, Holding, Request
 from llmcost_langchain._turn import Turn
@@ -103,7 +103,7 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
             choices = describe_choices(_EXITS)
             msg = f"exit_behavior={exit_behavior!r} is not one of {choices}"
             raise ConfigurationError(msg)
-        self.models = [_chat_model(model) for model in _listed(models)]
+        self.models = chat_models(models)
         self.exit_behavior = exit_behavior
         self.message = message
         self._keeper = Bookkeeper(
@@ -220,18 +220,3 @@ class CostMiddleware(AgentMiddleware[AgentState[Any], ContextT, ResponseT]):
 def _response_of(turn: Turn) -> ExtendedModelResponse[Any]:
     assert turn.response is not None  # noqa: S101 - the steps end by setting it or raising
     return turn.response
-
-
-def _listed(models: Sequence[BaseChatModel | str]) -> Sequence[BaseChatModel | str]:
-    if isinstance(models, str | BaseChatModel):
-        msg = f"models={models!r} is one model; pass a list, from preferred to cheapest"
-        raise ConfigurationError(msg)
-    return models
-
-
-def _chat_model(model: BaseChatModel | str) -> BaseChatModel:
-    found: object = init_chat_model(model) if isinstance(model, str) else model
-    if not isinstance(found, BaseChatModel):
-        msg = f"models has {model!r}, which is neither a chat model nor the name of one"
-        raise ConfigurationError(msg)
-    return found

@@ -26,7 +26,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from llmcost_langchain._abilities import shared_profile
 from llmcost_langchain._calls import ChatRequest, RoutedTools, ToolLike, name_of, route_of
-from llmcost_langchain._candidates import candidates
+from llmcost_langchain._candidates import candidates, chat_models
 from llmcost_langchain._event_streams import pulled, pushed
 from llmcost_langchain._ladder import FINISH, Event, Ladder
 from llmcost_langchain._runs import run_roots
@@ -92,7 +92,7 @@ class FallbackRouter(BaseChatModel):
         # A router inside a router would hold the money of one call twice.
         for model in candidates(models):
             flat.extend(model.models if isinstance(model, FallbackRouter) else [model])
-        flat = candidates(flat)
+        flat = chat_models(flat)
         if not flat:
             msg = "a router needs at least one model; pass them from preferred to cheapest"
             raise ConfigurationError(msg)

@@ -6,7 +6,7 @@ in the file (CVE-2025-69872, no fix upstream), so `BytesDisk` takes their place.
 
 from llmcost_plugins.cache.counting import CacheCounts
 from llmcost_plugins.cache.entries import CachedAnswer
-from llmcost_plugins.cache.keys import NoKey, canonical
+from llmcost_plugins.cache.keys import Canonical, NoKey, canonical
 from llmcost_plugins.cache.rules import Asked, CacheRules
 from llmcost_plugins.cache.store import CompletionCache
 from llmcost_plugins.cache.visits import Visit
@@ -16,6 +16,7 @@ __all__ = [
     "CacheCounts",
     "CacheRules",
     "CachedAnswer",
+    "Canonical",
     "CompletionCache",
     "NoKey",
     "Visit",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from llmcost_plugins.cache.entries import FORMAT
@@ -19,6 +20,13 @@ class NoKey(TypeError):  # noqa: N818 - a finding about a request, never leaves 
 def _no_other_kinds(value: Any) -> Any:
     msg = f"a value of type {type(value).__name__} has no canonical form"
     raise NoKey(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """What is in its canonical form already, and counts as it is."""
+
+    form: Any
 
 
 def canonical(
@@ -50,7 +58,7 @@ def canonical(
         return [canonical(part, other, ids) for part in value]
     if isinstance(value, bytes | bytearray):
         return {"$bytes": hashlib.sha256(value).hexdigest()}
-    return canonical(other(value), other, ids)
+    return value.form if isinstance(value, Canonical) else canonical(other(value), other, ids)
 
 
 def request_key(request: Mapping[str, Any], namespace: Any) -> str:

@@ -112,15 +112,6 @@ async def arun(steps: Steps) -> Visit:
         await asyncio.sleep(pause)
 
 
-def on_event_loop() -> bool:
-    """Tell whether an event loop runs in this thread, which waiting would stop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def pauses() -> Generator[float]:
     """Yield ever longer pauses, in seconds."""
     pause = _FIRST_PAUSE

@@ -3,12 +3,12 @@
 from typing import Protocol
 
 from llmcost_plugins.calls import CallSpec, OpenCall
-from llmcost_plugins.errors import Refusal
+from llmcost_plugins.capping import Buyer
 from llmcost_plugins.pricing import CallSize, Catalog, Prices
 from llmcost_plugins.pricing.sizes import PromptSizer
 
 
-class Books(Protocol):
+class Books(Buyer, Protocol):
     """Where calls are held for and recorded: a `CostTracker`."""
 
     @property
@@ -20,9 +20,6 @@ class Books(Protocol):
 
     def output_cap(self, prices: Prices | None, size: CallSize) -> int:
         """Return the answer tokens per choice that a capped call of this size is held for."""
-
-    def affordable_cap(self, spec: CallSpec, refusal: Refusal) -> int:
-        """Return the longest answer that a bucket which refused would take."""
 
     def start(self, spec: CallSpec) -> OpenCall:
         """Hold for a call, or raise."""

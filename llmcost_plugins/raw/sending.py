@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.capping import shorter_cap
 from llmcost_plugins.errors import BudgetExceeded
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.raw.answers import asettle, settle
@@ -18,8 +19,6 @@ from llmcost_plugins.raw.requests import Api, given, model_in, size_of
 from llmcost_plugins.taps import named_arguments
 from llmcost_plugins.texts import Texts
 
-SHORTEST_CAP: Final = 256
-"""An answer is never capped below this many tokens to fit a budget."""
 _OPTIONS: Final = "stream_options"
 _READ: Final = frozenset({"messages", "input", "tools", "system"})
 
@@ -220,10 +219,9 @@ def _second_try(books: Books, plan: Plan, error: BudgetExceeded) -> Plan:
     """Return the call to try after a refusal, if there is one; raise *error* otherwise."""
     if not plan.cap_name:
         raise error
-    spec, held = replace(plan.spec, may_wait=False), plan.spec.size.output_cap or 0
-    counts = error.refusal.unit != "requests"
-    cap = books.affordable_cap(plan.spec, error.refusal) if counts else 0
-    if not SHORTEST_CAP <= cap < held:
+    spec = replace(plan.spec, may_wait=False)
+    cap = shorter_cap(books, plan.spec, error.refusal, is_last=True)
+    if cap is None:
         return replace(plan, spec=spec)  # the same again, for the record
     spec = replace(spec, size=replace(spec.size, output_cap=cap))
     return replace(plan, spec=spec, changes={**plan.changes, plan.cap_name: cap})

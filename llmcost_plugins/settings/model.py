@@ -5,7 +5,6 @@ Each variable is ``LLMCOST_`` and the field's name, e.g. ``LLMCOST_BUDGETS``.
 
 import hashlib
 import os
-import tomllib
 from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
@@ -23,6 +22,7 @@ from llmcost_plugins.pricing import Mode
 from llmcost_plugins.pricing.currencies import Currency, read_currency
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy, parse_unknown_model
 from llmcost_plugins.settings import switch
+from llmcost_plugins.toml_files import read_toml
 
 PREFIX: Final = "LLMCOST_"
 _APP: Final = "llmcost"
@@ -294,14 +294,7 @@ def _stated(name: str) -> bool:
 
 def _read_file(path: Path) -> dict[str, Any]:
     """Read the file of settings, refusing names that are none."""
-    try:
-        stated = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
-    except OSError as error:
-        msg = f"{PREFIX}CONFIG={str(path)!r} cannot be read: {error.strerror}"
-        raise ConfigurationError(msg) from None
-    except ValueError as error:
-        msg = f"{PREFIX}CONFIG={str(path)!r} is no TOML file: {error}"
-        raise ConfigurationError(msg) from None
+    stated = read_toml(path, f"{PREFIX}CONFIG={str(path)!r}")
     known = set(_names()) - {"config"}
     for name in stated:
         if name not in known:

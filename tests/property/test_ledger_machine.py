@@ -1,6 +1,7 @@
 """Each ledger against a model of it in plain Python, over any order of verbs."""
 
 import tempfile
+from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,12 +87,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ the store
 
+    @abstractmethod
     def open(self, folder: Path) -> Ledger:
-        raise NotImplementedError
+        """Open an empty ledger."""
 
+    @abstractmethod
     def standing(self) -> dict[str, Standing]:
         """Look at every bucket, of past periods as well, without the sweep that `statuses` does."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------------ the model
 
