@@ -1,9 +1,13 @@
 """What the integration tests share."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmcost_plugins import CostTracker
@@ -22,6 +26,28 @@ OLD_OPENAI = find_spec("langchain_openai") is not None and (
 
 MakeModel = Callable[..., "ChatOpenAI"]
 MakeTracker = Callable[..., CostTracker]
+
+
+def run_python(
+    folder: Path, *arguments: str, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run Python in a process of its own, in a folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def run_llmcost(
+    folder: Path, *arguments: str, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command `llmcost` as a user does, in a folder."""
+    return run_python(folder, "-m", "llmcost_plugins", *arguments, **environment)
 
 
 def recorded_nano(tracker: CostTracker) -> int:

@@ -3,10 +3,8 @@
 import csv
 import io
 import json
-import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -19,6 +17,7 @@ from llmcost_plugins import CostTracker, Usage, attribute
 from llmcost_plugins.budgets import parse_budgets
 from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.pricing import CallSize
+from tests.support import run_llmcost
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 BUDGETS = "global=1/day; feature:*=0.5/day"
@@ -42,15 +41,7 @@ def ledger(tmp_path: Path) -> Path:
 @pytest.fixture
 def llmcost(tmp_path: Path) -> Run:
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "llmcost_plugins", *arguments],
-            env={**os.environ, "COLUMNS": "120", **environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_llmcost(tmp_path, *arguments, **{"COLUMNS": "120", **environment})
 
     return run
 

@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +16,7 @@ from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.testing import FakeClock
+from tests.support import run_llmcost
 from tests.webhooks import Receiver, receiving
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -34,14 +33,8 @@ def receiver() -> Iterator[Receiver]:
 def llmcost(tmp_path: Path) -> Run:
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         own = {"LLMCOST_LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}"}
-        return subprocess.run(
-            [sys.executable, "-m", "llmcost_plugins", "alerts", *arguments],
-            env={**os.environ, "COLUMNS": "150", **own, **environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        return run_llmcost(
+            tmp_path, "alerts", *arguments, **{"COLUMNS": "150", **own, **environment}
         )
 
     return run

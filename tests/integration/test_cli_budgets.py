@@ -1,9 +1,7 @@
 """`llmcost budgets` as a user runs it: in a process of its own, beside a process that calls."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +13,7 @@ from llmcost_plugins.budgets import Action
 from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.testing import FakeClock
+from tests.support import run_llmcost
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 ENOUGH = 3
@@ -24,14 +23,8 @@ ENOUGH = 3
 def llmcost(tmp_path: Path) -> Run:
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         own = {"LLMCOST_LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}"}
-        return subprocess.run(
-            [sys.executable, "-m", "llmcost_plugins", "budgets", *arguments],
-            env={**os.environ, "COLUMNS": "100", **own, **environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        return run_llmcost(
+            tmp_path, "budgets", *arguments, **{"COLUMNS": "100", **own, **environment}
         )
 
     return run

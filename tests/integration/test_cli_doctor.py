@@ -3,10 +3,8 @@
 import csv
 import io
 import json
-import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from llmcost_plugins import Budget, CostTracker, Usage
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.pricing.layouts import pack
 from llmcost_plugins.settings import Settings
+from tests.support import run_llmcost
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -38,15 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def doctor(folder: Path) -> Run:
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         own = {"LLMCOST_LEDGER": f"sqlite:///{folder / 'ledger.db'}", "COLUMNS": "200"}
-        done = subprocess.run(
-            [sys.executable, "-m", "llmcost_plugins", "doctor", *arguments],
-            env={**os.environ, **own, **environment},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_llmcost(folder, "doctor", *arguments, **{**own, **environment})
         assert "Traceback" not in done.stderr
         return done
 

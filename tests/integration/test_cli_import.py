@@ -1,9 +1,7 @@
 """`llmcost ledger import` and `llmcost export` as a user runs them."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +13,7 @@ from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.testing import FakeClock
+from tests.support import run_llmcost
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 HEADER = "request_id,at,model,input,output,user,label.region\n"
@@ -24,15 +23,7 @@ GOOD = "r1,2026-03-10T12:00:00Z,gpt-4o,1000,100,u1,eu\n"
 @pytest.fixture
 def llmcost(tmp_path: Path) -> Run:
     def run(*arguments: str, ledger: str = "ledger.db") -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "llmcost_plugins", *arguments],
-            env={**os.environ, "LLMCOST_LEDGER": f"sqlite:///{ledger}"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_llmcost(tmp_path, *arguments, LLMCOST_LEDGER=f"sqlite:///{ledger}")
 
     return run
 

@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import pytest
 from llmcost_plugins import Budget, CostTracker, Usage, attribute
 from llmcost_plugins.calls import CallSpec
 from llmcost_plugins.pricing import CallSize
+from tests.support import run_llmcost
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 OWN = """
@@ -36,14 +36,8 @@ def llmcost(tmp_path: Path) -> Run:
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         own = {"LLMCOST_LEDGER": "sqlite:///ledger.db", "LLMCOST_PRICES": "prices.toml"}
-        return subprocess.run(
-            [sys.executable, "-m", "llmcost_plugins", "ledger", *arguments],
-            env={**os.environ, "COLUMNS": "100", **own, **environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        return run_llmcost(
+            tmp_path, "ledger", *arguments, **{"COLUMNS": "100", **own, **environment}
         )
 
     return run

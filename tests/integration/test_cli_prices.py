@@ -21,6 +21,7 @@ from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.pricing.maps import PriceMap
 from llmcost_plugins.pricing.policy import parse_unknown_model
 from llmcost_plugins.pricing.sources import packaged_snapshot
+from tests.support import run_python
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 SNAPSHOT = packaged_snapshot()
@@ -42,14 +43,13 @@ def prices(tmp_path: Path, own_home: Path) -> Run:
             "import sys, types; sys.modules['litellm'] = types.ModuleType('litellm');"
             "from llmcost_plugins.cli import main; raise SystemExit(main())"
         )
-        return subprocess.run(
-            [sys.executable, "-c", code, "prices", *arguments],
-            env={**os.environ, "COLUMNS": "80", "no_proxy": "127.0.0.1", **environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        return run_python(
+            tmp_path,
+            "-c",
+            code,
+            "prices",
+            *arguments,
+            **{"COLUMNS": "80", "no_proxy": "127.0.0.1", **environment},
         )
 
     return run
