@@ -22,7 +22,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.labels import Labels, make_labels
-from llmcost_plugins.money import NANO_PER_USD, nano_to_usd, usd_string, usd_to_nano
+from llmcost_plugins.money import NANO_PER_USD, count_string, nano_to_usd, usd_string, usd_to_nano
 from llmcost_plugins.periods import Period, Window, window
 
 ANY: Final = "*"
@@ -222,7 +222,7 @@ class Bucket:
 
     def amount(self, count: int) -> str:
         """Write what it counts as a plain number: USD, tokens or requests."""
-        return usd_string(count) if self.unit is Unit.USD else str(count)
+        return count_string(count, self.unit)
 
     def softened(self) -> "Bucket":
         """Return the same bucket with a budget that only warns."""

@@ -121,3 +121,8 @@ def usd_string(nano: int) -> str:
     whole, fraction = divmod(abs(nano), NANO_PER_USD)
     text = f"{'-' if nano < 0 else ''}{whole}.{fraction:09d}"
     return text.rstrip("0").rstrip(".")
+
+
+def count_string(count: int, unit: str) -> str:
+    """Write what a budget counts as a plain number: money as `usd_string` does, else as it is."""
+    return usd_string(count) if unit == "usd" else str(count)

@@ -14,7 +14,7 @@ from llmcost_plugins.alerts import BudgetEvent, Kind
 from llmcost_plugins.budgets import Budget, Unit, amount_of
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.labels import make_labels
-from llmcost_plugins.ledger import BucketState, Entry, Ledger, Status
+from llmcost_plugins.ledger import NO_CALL, BucketState, Entry, Ledger
 from llmcost_plugins.ledger.bucket_keys import match_of
 from llmcost_plugins.ledger.slots import SLOT, from_micros, micros
 from llmcost_plugins.limits import Limits
@@ -28,7 +28,6 @@ _DAY: Final = timedelta(days=1)
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _KEPT: Final = frozenset({"model", "provider", "feature", "team", "project"})
 _OF_THE_CALL: Final = frozenset({"model", "provider"})
-_NO_CALL: Final = frozenset({Status.REFUSED, Status.CORRECTION})
 
 
 class Course(StrEnum):
@@ -236,7 +235,7 @@ class Monitor:
         by_slots = _KEPT.issuperset(self._by) and border < after
         for entry in self._ledger.entries(since=since, until=border if by_slots else after):
             found = sums[tuple(_value(entry, key) for key in self._by)]
-            found[0] += 0 if entry.outcome.status in _NO_CALL else entry.count
+            found[0] += 0 if entry.outcome.status in NO_CALL else entry.count
             found[1] += entry.outcome.cost
         if by_slots:
             until = now + SLOT * MICROSECOND

@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from itertools import product
 from typing import Final
 
-from llmcost_plugins.ledger import Entry, Status, Total
+from llmcost_plugins.ledger import NO_CALL, Entry, Status, Total
 from llmcost_plugins.ledger.rules import sums_of
 from llmcost_plugins.reports import Details, ReportRow, row_of
 
@@ -27,7 +27,7 @@ class _Sums:
     def look_into(self, entry: Entry) -> None:
         outcome = entry.outcome
         self.meters.update(outcome.usage.counts())
-        self.fell_back += bool(outcome.preferred_model) and outcome.status not in _NOT_ANSWERED
+        self.fell_back += bool(outcome.preferred_model) and outcome.status not in NO_CALL
 
 
 class Tally:
@@ -106,10 +106,7 @@ class Tally:
         return local.date().isoformat() if by == "day" else f"{local:%Y-%m-%dT%H:00%z}"
 
 
-_NOT_ANSWERED: Final = frozenset({Status.REFUSED, Status.CORRECTION})
-
-
 def _counts(entry: Entry) -> tuple[int, ...]:
     status, (_, *sums) = entry.outcome.status, sums_of(entry.outcome)
     refused = entry.count if status is Status.REFUSED else 0
-    return (int(status not in _NOT_ANSWERED), refused, int(status is Status.CACHED), *sums)
+    return (int(status not in NO_CALL), refused, int(status is Status.CACHED), *sums)

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from llmcost_plugins.errors import BudgetExceeded, ConfigurationError
-from llmcost_plugins.money import format_count, usd_string, usd_to_nano
+from llmcost_plugins.money import count_string, format_count, usd_to_nano
 
 RUN_SCOPE: Final = "run_limit"
 THREAD_SCOPE: Final = "thread_limit"
@@ -69,7 +69,7 @@ def facts_of(error: BudgetExceeded) -> dict[str, Any]:
     refusal = error.refusal
 
     def plain(count: int) -> str:
-        return usd_string(count) if refusal.unit == "usd" else str(count)
+        return count_string(count, refusal.unit)
 
     return {
         "scope": refusal.scope,

@@ -18,10 +18,9 @@ from typing import Any, Final
 
 from llmcost_plugins.alerts.events import BudgetEvent
 from llmcost_plugins.alerts.webhook import NotDelivered, Webhook
-from llmcost_plugins.budgets import Unit
 from llmcost_plugins.errors import LedgerUnavailable
 from llmcost_plugins.ledger import Alert, Ledger
-from llmcost_plugins.money import usd_string
+from llmcost_plugins.money import count_string
 
 _log: Final = logging.getLogger("llmcost_plugins")
 KEPT_TRYING: Final = timedelta(days=3)
@@ -37,7 +36,7 @@ def payload_of(event: BudgetEvent) -> str:
     """Write an event as the JSON object that is sent; it has nothing of a prompt in it."""
 
     def amount(count: int) -> str:
-        return usd_string(count) if event.unit is Unit.USD else str(count)
+        return count_string(count, event.unit)
 
     facts: dict[str, Any] = {
         "version": 1,

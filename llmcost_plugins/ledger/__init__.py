@@ -4,6 +4,7 @@ from datetime import UTC, tzinfo
 
 from llmcost_plugins.ledger.base import (
     GROUPS,
+    NO_CALL,
     Alert,
     BucketState,
     Call,
@@ -24,6 +25,7 @@ from llmcost_plugins.ledger.base import (
 
 __all__ = [
     "GROUPS",
+    "NO_CALL",
     "Alert",
     "BucketState",
     "Call",

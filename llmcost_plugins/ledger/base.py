@@ -31,6 +31,10 @@ class Status(StrEnum):
     CORRECTION = "correction"
 
 
+NO_CALL: Final = frozenset({Status.REFUSED, Status.CORRECTION})
+"""How entries end that stand for no call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is known of a call before it is made.

@@ -14,6 +14,7 @@ from typing import Final, Self
 from llmcost_plugins.budgets import Bucket, Budget, BudgetKey, Unit
 from llmcost_plugins.errors import LedgerUnavailable, Refusal
 from llmcost_plugins.ledger.base import (
+    NO_CALL,
     Alert,
     BucketState,
     Call,
@@ -566,7 +567,7 @@ def _value(entry: Entry, name: str, slot: int) -> str:
 def _summands(entry: Entry) -> tuple[int, ...]:
     """Return what an entry adds to the numbers of a `Total`."""
     status, count = entry.outcome.status, entry.count
-    calls = 0 if status in {Status.REFUSED, Status.CORRECTION} else count
+    calls = 0 if status in NO_CALL else count
     refused_ = count if status is Status.REFUSED else 0
     cached = count if status is Status.CACHED else 0
     return (calls, refused_, cached, *sums_of(entry.outcome)[1:])

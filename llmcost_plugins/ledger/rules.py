@@ -8,13 +8,22 @@ from typing import Final
 
 from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetKey
 from llmcost_plugins.errors import Refusal
-from llmcost_plugins.ledger.base import Call, Change, Charge, Hold, HoldResult, Outcome, Status
+from llmcost_plugins.ledger.base import (
+    NO_CALL,
+    Call,
+    Change,
+    Charge,
+    Hold,
+    HoldResult,
+    Outcome,
+    Status,
+)
 from llmcost_plugins.ledger.slots import micros
 from llmcost_plugins.usage import Trust, Usage
 
 _MINUTE: Final = 60 * 1_000_000
 _INEXACT: Final = frozenset({Trust.ESTIMATED, Trust.INCONSISTENT})
-_NOT_SENT: Final = frozenset({Status.CACHED, Status.REFUSED, Status.CORRECTION})
+_NOT_SENT: Final = NO_CALL | {Status.CACHED}
 _START_AT_ZERO: Final = frozenset({"run", "session", "block"})
 
 Standing = tuple[int, int, int]
