@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextvars import ContextVar
 from typing import Any, Final
 
-from llmcost_llamaindex._calls import LiveCall, Started, pending
+from llmcost_llamaindex._calls import LiveCall, Started, pending, routed
 from llmcost_llamaindex._events import (
     RUN_TAG,
     Response,
@@ -49,6 +49,8 @@ class CallBook:
 
     def begin(self, span_id: str, event: StartEvent, llm: object) -> None:
         """Note that a call starts in a span, and let its gate find it."""
+        if routed.get() is not None:
+            return
         outer = next((c for s in self.spans.upwards(span_id) if (c := self._calls.get(s))), None)
         run = str(event.tags.get(RUN_TAG) or self.spans.outermost(span_id))
         started = Started(event, llm, span_id, run, self._defaults)

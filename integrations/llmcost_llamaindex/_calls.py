@@ -98,3 +98,7 @@ class LiveCall:
 
 pending: ContextVar[LiveCall | None] = ContextVar("llmcost_pending", default=None)
 """The call whose start was just seen here, and whose gate is about to be asked."""
+
+routed: ContextVar[object | None] = ContextVar("llmcost_routed", default=None)
+"""The router that makes the calls here: it holds and settles by itself, so recorder and gates leave
+them alone. `None` where none does."""

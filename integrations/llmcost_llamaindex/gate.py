@@ -8,7 +8,7 @@ from typing import TypeVar
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.rate_limiter import BaseRateLimiter
 
-from llmcost_llamaindex._calls import LiveCall, pending
+from llmcost_llamaindex._calls import LiveCall, pending, routed
 from llmcost_plugins.errors import ConfigurationError
 
 LLMT = TypeVar("LLMT", bound=BaseLLM)
@@ -60,7 +60,7 @@ class BudgetGate(BaseRateLimiter):
     def _take_call(self) -> LiveCall | None:
         call = pending.get()
         pending.set(None)
-        if call is None and self.required:
+        if call is None and self.required and routed.get() is None:
             msg = (
                 "a guarded model was called, but nothing records its calls in this process; call "
                 "llmcost_llamaindex.install() first, or take the gate off: llm.rate_limiter = None"
