@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Files of tests go to as many processes as there are cores; WORKERS=0 keeps them in one.
+WORKERS ?= auto
 
 # An older uv does not know dependency groups; pip then does the work.
 UV := $(shell uv pip install --help 2>/dev/null | grep -q -e --group && echo uv)
@@ -36,7 +38,7 @@ demo: $(VENV)/.demo-ready ## Run the demo: budgets, fallback and cache against a
 
 # REQUIRE_SERVERS=1 in the environment makes tests of a store fail, not skip, when its server is missing.
 test: $(VENV)/.dev-ready ## Run the tests with branch coverage; PYTEST_ARGS="-k word" narrows them
-	@$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-ready check-index-urls ## Run formatter, linter, type checker and import rules
 	@$(BIN)/ruff format --check --quiet .

@@ -292,7 +292,7 @@ def test_a_stated_cost_is_read_by_its_shortest_decimal_form(
         # LiteLLM says so of a model that it has no price for.
         {"usage": CHAT, "_hidden_params": {"response_cost": 0.0}},
         {"usage": {**CHAT, "cost": {"total_cost": 3, "currency": "EUR"}}},
-        {"usage": {**CHAT, "cost": object()}},
+        {"usage": {**CHAT, "cost": ...}},
         {"usage": CHAT, "headers": {"content-type": "application/json"}},
     ],
     ids=str,

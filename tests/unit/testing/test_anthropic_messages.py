@@ -280,7 +280,7 @@ def test_another_tier_is_reported_and_billed_at_the_standard_price(
         (413, "request_too_large", anthropic.APIStatusError),
         (429, "rate_limit_error", anthropic.RateLimitError),
         (500, "api_error", anthropic.InternalServerError),
-        (529, "overloaded_error", anthropic.InternalServerError),
+        (529, "overloaded_error", anthropic.APIStatusError),  # InternalServerError from 1.0 on
     ],
 )
 def test_scripted_errors_arrive_as_the_clients_own_and_bill_nothing(
