@@ -68,10 +68,10 @@ def test_the_same_content_gives_the_same_bytes() -> None:
         b"{}",
         b"\x1f\x8b junk",
         pack(HEADER, {"a": CHAT})[:-20],
-        gzip.compress(b'{"a":{}}'),
-        gzip.compress(b'{"format":2,"models":{\n"a":{}\n'),
-        gzip.compress(b'{"format":2,"models":{\nnonsense\n}}\n'),
-        gzip.compress(b'{"format":,"models":{\n"a":{}\n}}\n'),
+        gzip.compress(b'{"a":{}}', mtime=0),
+        gzip.compress(b'{"format":2,"models":{\n"a":{}\n', mtime=0),
+        gzip.compress(b'{"format":2,"models":{\nnonsense\n}}\n', mtime=0),
+        gzip.compress(b'{"format":,"models":{\n"a":{}\n}}\n', mtime=0),
     ],
 )
 def test_what_is_no_pack_or_a_damaged_one_is_refused(content: bytes) -> None:
