@@ -56,15 +56,15 @@ class World:
     clients: list[Any] = field(default_factory=list)
 
     def _openai(self, kind: Any, options: dict[str, Any]) -> Any:
-        self.clients.append(httpx.Client())
+        self.clients += [httpx.Client(), httpx.AsyncClient(limits=_UNPOOLED)]
         return kind(
             **{
                 "model": "gpt-4o",
                 "api_base": self.provider.base_url,
                 "api_key": "none",
                 "max_retries": 0,
-                "http_client": self.clients[-1],
-                "async_http_client": httpx.AsyncClient(limits=_UNPOOLED),
+                "http_client": self.clients[-2],
+                "async_http_client": self.clients[-1],
                 **options,
             }
         )
@@ -155,7 +155,8 @@ class World:
             yield
         finally:
             for client in self.clients:
-                closed = getattr(client, "aclose", client.close)()
+                close = getattr(client, "aclose", None) or client.close
+                closed = close()
                 if isawaitable(closed):
                     await closed
 
