@@ -192,7 +192,7 @@ HAS_LANGCHAIN: Final = find_spec("langchain_classic") is not None
 HAS_LITELLM: Final = find_spec("llama_index.llms.litellm") is not None
 
 
-def situation(
+def situation(  # noqa: PLR0913 - keyword-only facts with defaults
     name: str,
     *,
     outcome: Outcome = "exact",
@@ -260,7 +260,7 @@ class Local(CustomLLM):
         return LLMMetadata(model_name="gpt-4o", num_output=200)
 
     @llm_completion_callback()
-    def complete(self, prompt: str, formatted: bool = False, **_: Any) -> CompletionResponse:
+    def complete(self, prompt: str, *_: Any, **__: Any) -> CompletionResponse:
         asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": prompt}]}
         answer = httpx.post(
             f"{self.provider.base_url}/chat/completions",
