@@ -5,7 +5,8 @@ llama-index-core 0.14.25 and llms-openai 0.8.3, -anthropic 0.12.3, -google-genai
 -bedrock-converse 0.15.3, -litellm 0.8.0, -langchain 0.9.0.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from llama_index.core.llms.structured_llm import StructuredLLM
@@ -135,31 +136,47 @@ def may_think(llm: object) -> bool:
     return _family(llm, "") != "anthropic"
 
 
-def _packages(llm: object) -> Iterator[str]:
-    """Yield the packages of LlamaIndex that a model's class is from and derives from.
+@lru_cache(maxsize=256)
+def _modules(kind: type) -> tuple[str, ...]:
+    """Return the packages of LlamaIndex that a class is from and derives from.
 
-    The part after ``llama_index.llms.``, e.g. ``bedrock_converse``.
+    The part after ``llama_index.llms.``, e.g. ``bedrock_converse.base``.
     """
-    for kind in type(llm).__mro__:
-        if kind.__module__.startswith(_PACKAGES):
-            yield kind.__module__.removeprefix(_PACKAGES)
+    modules = (base.__module__ for base in kind.__mro__)
+    return tuple(m.removeprefix(_PACKAGES) for m in modules if m.startswith(_PACKAGES))
+
+
+@lru_cache(maxsize=256)
+def _family_of(kind: type) -> str:
+    for module in _modules(kind):
+        package = module.partition(".")[0]
+        if module.startswith(_RESPONSES) or package in _ORDERS:
+            return _RESPONSES if module.startswith(_RESPONSES) else package
+    return ""
 
 
 def _family(llm: object, class_name: str) -> str:
     """Return whose way of merging parameters a model has; empty if nobody has read it."""
-    for module in _packages(llm):
-        package = module.partition(".")[0]
-        if module.startswith(_RESPONSES) or package in _ORDERS:
-            return _RESPONSES if module.startswith(_RESPONSES) else package
-    return _CLASSES.get(class_name, "")
+    return _family_of(type(llm)) or _CLASSES.get(class_name, "")
+
+
+def _own(llm: object, name: str) -> Any:
+    """Return a value of the model's own, or `None`.
+
+    Not with `getattr`: a missing attribute costs pydantic microseconds, and most are missing.
+    """
+    values: Mapping[str, Any] = getattr(llm, "__dict__", {})
+    if name in values or not name.startswith("_"):
+        return values.get(name)
+    return (getattr(llm, "__pydantic_private__", None) or {}).get(name)
 
 
 def _sources(llm: object, family: str, kwargs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the call's parameters and the model's own, in the order in which they win."""
-    own = {name: v for name in _OWN if (v := getattr(llm, name, None)) is not None}
-    more = _mapping(getattr(llm, "additional_kwargs", None))
+    own = {name: v for name in _OWN if (v := _own(llm, name)) is not None}
+    more = _mapping(_own(llm, "additional_kwargs"))
     given = dict(kwargs)
-    config = _mapping(getattr(llm, "_generation_config", None))
+    config = _mapping(_own(llm, "_generation_config"))
     if config:
         own = {name: v for name, v in config.items() if v is not None}
         given.update(_mapping(given.pop("generation_config", None)))
@@ -185,13 +202,13 @@ def _merged(
 
 
 def _own_tools(llm: object) -> list[Any]:
-    found = (getattr(llm, name, None) for name in _OWN_TOOLS)
+    found = (_own(llm, name) for name in _OWN_TOOLS)
     return [tool for tools in found if isinstance(tools, list | tuple) for tool in tools]
 
 
 def _provider(llm: object, class_name: str) -> str | None:
-    package = next(_packages(llm), _CLASSES.get(class_name, "")).partition(".")[0]
-    client = getattr(llm, "_client", None)
+    package = next(iter(_modules(type(llm))), _CLASSES.get(class_name, "")).partition(".")[0]
+    client = _own(llm, "_client")
     if package == "google_genai" and getattr(client, "vertexai", False) is True:
         return "vertex_ai"
     if not package or package in _WRAPPERS:

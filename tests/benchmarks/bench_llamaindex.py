@@ -95,7 +95,9 @@ def test_a_streamed_token_of_llamaindex(tracker: CostTracker) -> None:
     measured = compare(read, recorded, calls=1)
     more = (measured.candidate_us - measured.base_us) / TOKENS
     base = measured.base_us / TOKENS
-    print(f"\na token of stream_complete: {more:.2f} us more than bare ({base:.1f} us); target 5 us")
+    print(
+        f"\na token of stream_complete: {more:.2f} us more than bare ({base:.1f} us); target 5 us"
+    )
 
 
 def _bill(provider: SimulatedProvider) -> tuple[int, int]:
