@@ -70,7 +70,11 @@ def sent_by(llm: object, class_name: str, kwargs: Mapping[str, Any]) -> Sent:
         class_name: what it calls its class.
         kwargs: the parameters of the call.
     """
-    llm, schema = asked_model(llm)
+    schema = None
+    if isinstance(llm, StructuredLLM):
+        schema = llm.output_cls.model_json_schema()
+        llm = asked_model(llm)
+        kwargs = structured_kwargs(llm, kwargs)
     family = _family(llm, class_name)
     if family == "langchain":
         return _sent_by_langchain(llm, kwargs, schema)
@@ -88,11 +92,9 @@ def sent_by(llm: object, class_name: str, kwargs: Mapping[str, Any]) -> Sent:
     )
 
 
-def asked_model(llm: object) -> tuple[object, object]:
-    """Return the model that does the work of *llm*, and the schema that it is given, if any."""
-    if isinstance(llm, StructuredLLM):
-        return llm.llm, llm.output_cls.model_json_schema()
-    return llm, None
+def asked_model(llm: object) -> object:
+    """Return the model that does the work of *llm*."""
+    return llm.llm if isinstance(llm, StructuredLLM) else llm
 
 
 def sends_at_first_chunk(llm: object, class_name: str, method: str) -> bool:
@@ -103,7 +105,7 @@ def sends_at_first_chunk(llm: object, class_name: str, method: str) -> bool:
         class_name: what it calls its class.
         method: what was called, such as ``stream_chat``.
     """
-    family = _family(asked_model(llm)[0], class_name)
+    family = _family(asked_model(llm), class_name)
     if family == "langchain":  # its text streams are read by a thread of their own
         return method.endswith("stream_chat")
     return family in _LAZY
@@ -111,7 +113,7 @@ def sends_at_first_chunk(llm: object, class_name: str, method: str) -> bool:
 
 def hands_on(llm: object) -> bool:
     """Tell whether the model calls another framework's, whose calls may be recorded as well."""
-    return _family(asked_model(llm)[0], "") == "langchain"
+    return _family(asked_model(llm), "") == "langchain"
 
 
 def makes_own_request(llm: object) -> bool:
@@ -157,7 +159,8 @@ def _family_of(kind: type) -> str:
 
 def _family(llm: object, class_name: str) -> str:
     """Return whose way of merging parameters a model has; empty if nobody has read it."""
-    return _family_of(type(llm)) or _CLASSES.get(class_name, "")
+    kind: type[Any] = type(llm)
+    return _family_of(kind) or _CLASSES.get(class_name, "")
 
 
 def _own(llm: object, name: str) -> Any:
@@ -207,7 +210,8 @@ def _own_tools(llm: object) -> list[Any]:
 
 
 def _provider(llm: object, class_name: str) -> str | None:
-    package = next(iter(_modules(type(llm))), _CLASSES.get(class_name, "")).partition(".")[0]
+    kind: type[Any] = type(llm)
+    package = next(iter(_modules(kind)), _CLASSES.get(class_name, "")).partition(".")[0]
     client = _own(llm, "_client")
     if package == "google_genai" and getattr(client, "vertexai", False) is True:
         return "vertex_ai"

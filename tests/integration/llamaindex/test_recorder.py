@@ -290,6 +290,8 @@ def test_the_cap_of_a_call_wins_with_anthropic(provider: SimulatedProvider) -> N
     pytest.importorskip("llama_index.llms.anthropic")
     llm = World(provider).claude(max_tokens=100)
     assert sent_by(llm, "", {"max_tokens": 5}).caps == [5]
+    # Its structured predictions have a cap of their own, whatever the model's is.
+    assert sent_by(llm.as_structured_llm(Weather), "", {}).caps == [8192]
     llm.chat(ASKED, max_tokens=5)
     assert provider.requests[0].completion_tokens <= 5
     llm._client.close()
