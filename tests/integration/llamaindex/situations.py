@@ -17,6 +17,7 @@ import httpx
 from langchain_openai import ChatOpenAI
 from llama_index.core import Document, MockEmbedding, PromptTemplate, SummaryIndex
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
+from llama_index.core.chat_engine.types import ChatMode
 from llama_index.core.llms import (
     ChatMessage,
     CompletionResponse,
@@ -119,11 +120,31 @@ class World:
         self.clients.append(llm._client.aio._api_client)
         return llm
 
-    def langchain(self, **options: Any) -> LangChainLLM:
+    def litellm(self, **options: Any) -> Any:
+        """Return a model of LiteLLM's."""
+        from llama_index.llms.litellm import LiteLLM
+
+        url = self.provider.base_url
+        return self.watch(
+            LiteLLM(
+                "openai/gpt-4o",
+                api_base=url,
+                api_key="none",
+                max_tokens=200,
+                max_retries=1,
+                **options,
+            )
+        )
+
+    def watch(self, llm: Any) -> Any:
+        """Return a model that a counter watches; where none does, the model as it is."""
+        return llm
+
+    def langchain(self, **options: Any) -> Any:
         """Return a model of LangChain's."""
         self.clients.append(httpx.Client())
         defaults: dict[str, Any] = {"max_tokens": 200, "stream_usage": True, "max_retries": 0}
-        return LangChainLLM(
+        llm = LangChainLLM(
             ChatOpenAI(
                 model="gpt-4o",
                 base_url=self.provider.base_url,
@@ -132,6 +153,7 @@ class World:
                 **{**defaults, **options},
             )
         )
+        return self.watch(llm)
 
     def engine(self, llm: Any, **options: Any) -> Any:
         """Return a query engine over three documents."""
@@ -142,7 +164,7 @@ class World:
     def chat_engine(self, llm: Any) -> Any:
         """Return a chat engine over a document."""
         index = SummaryIndex.from_documents([Document(text="one")], embed_model=MockEmbedding(2))
-        return index.as_chat_engine(chat_mode="context", llm=llm)
+        return index.as_chat_engine(ChatMode.CONTEXT, llm=llm)
 
     def behave(self, **facts: Any) -> None:
         """Say how all requests are answered."""
@@ -284,6 +306,11 @@ async def threaded(function: Callable[[], object]) -> Any:
 async def read(stream: Any) -> list[Any]:
     """Read an asynchronous stream to its end."""
     return [chunk async for chunk in await stream]
+
+
+async def run(agent: Any, text: str) -> None:
+    """Let an agent answer."""
+    await agent.run(text)
 
 
 async def hung_up() -> None:
@@ -548,7 +575,7 @@ async def _(w: World) -> None:
     reason="its class reports no usage",
 )
 async def _(w: World) -> None:
-    await threaded(lambda: Local(provider=w.provider).complete(TEXT))
+    await threaded(lambda: w.watch(Local(provider=w.provider)).complete(TEXT))
 
 
 @situation("query engine", entries=1)
@@ -587,24 +614,24 @@ async def _(w: World) -> None:
 @situation("FunctionAgent", entries=2)
 async def _(w: World) -> None:
     agent = FunctionAgent(tools=[TOOL], llm=w.openai(), streaming=False)
-    await agent.run(CALLS_A_TOOL)
+    await run(agent, CALLS_A_TOOL)
 
 
 @situation("FunctionAgent, streamed", entries=2)
 async def _(w: World) -> None:
-    await FunctionAgent(tools=[TOOL], llm=w.openai()).run(CALLS_A_TOOL)
+    await run(FunctionAgent(tools=[TOOL], llm=w.openai()), CALLS_A_TOOL)
 
 
 @situation("ReActAgent")
 async def _(w: World) -> None:
     w.behave(content="Thought: I know.\nAnswer: it is sunny")
-    await ReActAgent(tools=[TOOL], llm=w.openai()).run(TEXT)
+    await run(ReActAgent(tools=[TOOL], llm=w.openai()), TEXT)
 
 
 @situation("AgentWorkflow", entries=2)
 async def _(w: World) -> None:
     agent = FunctionAgent(name="a", description="b", tools=[TOOL], llm=w.openai())
-    await AgentWorkflow(agents=[agent]).run(CALLS_A_TOOL)
+    await run(AgentWorkflow(agents=[agent]), CALLS_A_TOOL)
 
 
 @situation("OpenAI responses, chat with reasoning")
@@ -784,23 +811,10 @@ async def _(w: World) -> None:
 
 @situation("LiteLLM, chat", needs=HAS_LITELLM)
 async def _(w: World) -> None:
-    from llama_index.llms.litellm import LiteLLM
-
-    url = w.provider.base_url
-    llm = LiteLLM("openai/gpt-4o", api_base=url, api_key="none", max_tokens=200, max_retries=1)
-    await threaded(lambda: llm.chat(ASKED))
+    await threaded(lambda: w.litellm().chat(ASKED))
 
 
 @situation("LiteLLM, streamed", needs=HAS_LITELLM)
 async def _(w: World) -> None:
-    from llama_index.llms.litellm import LiteLLM
-
-    llm = LiteLLM(
-        "openai/gpt-4o",
-        api_base=w.provider.base_url,
-        api_key="none",
-        max_tokens=200,
-        max_retries=1,
-        additional_kwargs=dict(_USAGE),
-    )
+    llm = w.litellm(additional_kwargs=dict(_USAGE))
     await threaded(lambda: list(llm.stream_chat(ASKED)))

@@ -14,7 +14,6 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.bedrock_converse import BedrockConverse
-from llama_index.llms.langchain import LangChainLLM
 from llama_index.llms.openai import OpenAI
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
@@ -24,7 +23,7 @@ from llmcost_plugins import BudgetExceeded, CostTracker, attribute
 from llmcost_plugins.ledger import Status
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from llmcost_plugins.usage import Trust, Usage
-from tests.integration.llamaindex.situations import ASKED, CALLS_A_TOOL, TOOL, Weather, World
+from tests.integration.llamaindex.situations import ASKED, CALLS_A_TOOL, TOOL, Weather, World, run
 from tests.support import entries, held_nano, only, recorded_nano, statuses
 
 Install = Callable[..., CostTracker]
@@ -47,8 +46,9 @@ async def test_an_agents_run_is_one_run_with_the_labels_of_its_start(
     tracker = installed()
     for user in ("u1", "u2"):
         with attribute(user=user):
-            run = FunctionAgent(tools=[TOOL], llm=make_llm()).run(CALLS_A_TOOL)
-        await run  # outside of the block
+            agent: Any = FunctionAgent(tools=[TOOL], llm=make_llm())
+            handler = agent.run(CALLS_A_TOOL)
+        await handler  # outside of the block
     calls = [entry.call for entry in entries(tracker)]
     assert [call.labels.values for call in calls] == [{"user": "u1"}] * 2 + [{"user": "u2"}] * 2
     assert [call.run for call in calls] == [calls[0].run] * 2 + [calls[2].run] * 2
@@ -62,9 +62,9 @@ async def test_a_run_budget_stops_an_agent_at_the_step_that_it_cannot_pay(
     provider.behave("*", Behavior(completion_tokens=200))
     tracker = installed("run=0.0075")  # a step is held for with about $0.0065
     with pytest.raises(BudgetExceeded, match="per run"):
-        await FunctionAgent(tools=[TOOL], llm=make_llm()).run(CALLS_A_TOOL)
+        await run(FunctionAgent(tools=[TOOL], llm=make_llm()), CALLS_A_TOOL)
     assert len(provider.requests) == 1
-    await FunctionAgent(tools=[], llm=make_llm()).run("hello")  # another run has its own money
+    await run(FunctionAgent(tools=[], llm=make_llm()), "hello")  # another run has its own money
     assert tracker.failures == 0
 
 
@@ -80,7 +80,7 @@ async def test_a_refusal_that_an_agents_tool_swallows_stays_visible_and_in_force
             return str(inner.complete(city))
 
     tool = FunctionTool.from_defaults(weather)
-    await FunctionAgent(tools=[tool], llm=make_llm()).run(CALLS_A_TOOL)
+    await run(FunctionAgent(tools=[tool], llm=make_llm()), CALLS_A_TOOL)
     assert [kept.refusal.scope for kept in tracker.tripped] == ["team:beta"]
     with attribute(team="beta"), pytest.raises(BudgetExceeded):
         inner.complete("hello")
@@ -298,7 +298,7 @@ def test_the_cap_of_a_call_wins_with_anthropic(provider: SimulatedProvider) -> N
 
 
 def test_langchains_model_says_itself_who_bills_it(provider: SimulatedProvider) -> None:
-    llm: LangChainLLM = World(provider).langchain()
+    llm = World(provider).langchain()
     sent = sent_by(llm, "LangChainLLM", {})
     assert (sent.model, sent.provider, sent.caps) == ("gpt-4o", "openai", [200])
     assert hands_on(llm)
