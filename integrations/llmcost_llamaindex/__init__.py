@@ -1,6 +1,7 @@
 """Cost control for LlamaIndex: every model call is recorded, and held for before it is made.
 
-Importing this has no side effect, and loads nothing of LlamaIndex; `install` begins to record.
+`install` begins to record. Importing this puts one inert handler on LlamaIndex's dispatcher, which
+installs at the first call if ``LLMCOST_ENABLED`` is on; nothing of `llama_index.core` is loaded.
 """
 
 from importlib.util import find_spec
@@ -14,6 +15,8 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
 
     raise MissingExtra.of("llamaindex", "llama-index-core")  # noqa: EM101 - two names, no message
 
+from llmcost_llamaindex.attach import wait
+
 if TYPE_CHECKING:
     from llmcost_llamaindex.gate import BudgetGate, guard
     from llmcost_llamaindex.handler import install, uninstall
@@ -23,6 +26,7 @@ __all__ = ["BudgetGate", "guard", "install", "uninstall"]
 _HOME = {"BudgetGate": "gate", "guard": "gate", "install": "handler", "uninstall": "handler"}
 
 
+wait()
 __getattr__ = lazy_names(__name__, _HOME)
 
 

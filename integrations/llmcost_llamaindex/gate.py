@@ -69,6 +69,31 @@ class BudgetGate(BaseRateLimiter):
         return call
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedGate(BaseRateLimiter):
+    """Refuses every call: the environment asks for recording, and says so in a way that fails.
+
+    Args:
+        reason: what is wrong.
+        inner: the rate limiter that was there before.
+    """
+
+    reason: str
+    inner: BaseRateLimiter | None = None
+
+    def acquire(self, num_tokens: int = 0) -> None:
+        """Refuse.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(self.reason)
+
+    async def async_acquire(self, num_tokens: int = 0) -> None:
+        """Do what `acquire` does."""
+        self.acquire(num_tokens)
+
+
 def guard(llm: LLMT) -> LLMT:
     """Put a gate on *llm* that lets no call pass unseen, and return *llm*.
 

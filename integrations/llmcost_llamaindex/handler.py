@@ -52,6 +52,7 @@ class CostSpanHandler(NullSpanHandler):
             if isinstance(instance, BaseLLM):
                 self._models[id_] = instance
                 self._gates.put_on(instance)
+                self._book.entered(id_, instance, bound_args, tags)
         except Exception:  # noqa: BLE001 - logged and counted
             self._book.failed("the begin of a span")
 
@@ -82,7 +83,7 @@ class CostSpanHandler(NullSpanHandler):
         try:
             self._left(id_)
             if err is not None:
-                self._book.broke(id_, err)
+                self._book.dropped(id_, err)
         except Exception:  # noqa: BLE001 - logged and counted
             self._book.failed("the failure of a span")
 
@@ -145,13 +146,21 @@ def install(
     """Record and guard every model call that LlamaIndex makes in this process from now on.
 
     A call that no budget can pay for raises `BudgetExceeded` before a request is sent. Installing
-    again with the same tracker changes nothing.
+    again with the same tracker changes nothing. ``LLMCOST_ENABLED=true`` does the same without any
+    code, once this package is imported.
 
     A stream reports its usage only if it is asked to: ``OpenAI(..., additional_kwargs=
     {"stream_options": {"include_usage": True}})``. Otherwise, and where it is broken off, its cost
     is estimated from the bytes received and flagged: hidden reasoning, and what the provider went
     on to produce, are not in it. This is not switched on behind your back: it would change the
     model's `to_dict()`, and with it the keys of ingestion caches.
+
+    A stream whose length nothing caps is held for by what such answers usually have. More is held
+    while it grows, but LlamaIndex lets no handler stop it: where no budget pays for more, that is
+    logged, and the overdraft recorded. Cap it, e.g. with ``max_tokens``: that is held for in full.
+
+    The structured predictions of Anthropic's and Google's class ask the provider by themselves, so
+    that nothing can refuse them; each is one entry, with a cost estimated from prompt and object.
 
     Each call is recorded once, also where a model wraps another: the innermost one counts. Retries
     within a model's client are one call, at the usage of the last.
@@ -184,8 +193,20 @@ def install(
             root.add_event_handler(ours.events)
 
 
+def install_once() -> None:
+    """Install with the tracker of the environment, unless something is installed.
+
+    Raises:
+        ConfigurationError: a setting cannot be used.
+    """
+    if not _installed:
+        install()
+
+
 def uninstall() -> None:
     """Stop recording, and give every model the rate limiter back that it had.
+
+    Where ``LLMCOST_ENABLED`` is on, recording begins again at the next call.
 
     Calls in flight are not followed to their end: they count as lost when their lease ends. Models
     that were guarded by hand stay guarded, and refuse to be called. Without an installation nothing

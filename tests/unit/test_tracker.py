@@ -558,3 +558,24 @@ def test_a_ledger_that_cannot_learn_costs_no_answer(make: Make, ledger: Ledger) 
     assert call.finish(Usage(input=200)) is not None
     assert tracker.failures == 1
     assert only(ledger).outcome.status is Status.OK
+
+
+def test_a_call_that_was_handed_on_is_counted_where_it_is_made(make: Make) -> None:
+    tracker = make(Budget("global", "0.004", "day"))  # room for one hold
+    outer = tracker.start(spec(id="outer", handed_on=True))
+    inner = tracker.start(spec(id="inner"))
+    assert outer.ended
+    inner.finish(Usage(input=1))
+    outer.finish(Usage(input=1))
+    assert [entry.call.id for entry in tracker.ledger.entries()] == ["inner"]
+
+
+def test_a_call_that_was_handed_on_unseen_counts_itself(make: Make) -> None:
+    tracker = make()
+    tracker.start(spec(id="outer", handed_on=True)).finish(Usage(input=1))
+    tracker.start(spec(id="next")).finish(Usage(input=1))
+    assert [entry.call.id for entry in tracker.ledger.entries()] == ["outer", "next"]
+
+
+def test_what_a_late_call_is_estimated_at_has_its_prompt(make: Make) -> None:
+    assert make().start_late(spec()).estimated_usage(7).input == SIZE.prompt_bound
