@@ -17,10 +17,17 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
 if TYPE_CHECKING:
     from llmcost_llamaindex.gate import BudgetGate, guard
     from llmcost_llamaindex.handler import install, uninstall
+    from llmcost_llamaindex.router import FallbackRouter
 
-__all__ = ["BudgetGate", "guard", "install", "uninstall"]
+__all__ = ["BudgetGate", "FallbackRouter", "guard", "install", "uninstall"]
 
-_HOME = {"BudgetGate": "gate", "guard": "gate", "install": "handler", "uninstall": "handler"}
+_HOME = {
+    "BudgetGate": "gate",
+    "FallbackRouter": "router",
+    "guard": "gate",
+    "install": "handler",
+    "uninstall": "handler",
+}
 
 
 __getattr__ = lazy_names(__name__, _HOME)

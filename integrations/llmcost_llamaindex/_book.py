@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextvars import ContextVar
 from typing import Any, Final
 
-from llmcost_llamaindex._calls import LiveCall, Started, pending, routed
+from llmcost_llamaindex._calls import LiveCall, Started, pending, routed, wraps_router
 from llmcost_llamaindex._events import (
     RUN_TAG,
     Response,
@@ -42,18 +42,18 @@ class CallBook:
     def __init__(self, tracker: CostTracker, defaults: Labels) -> None:
         self.tracker = tracker
         self.spans = SpanTree()
-        self._defaults = defaults
+        self.defaults = defaults
         self._calls: dict[str, LiveCall] = {}
         self._abandoned: deque[str] = deque()
         self._hinted = False
 
     def begin(self, span_id: str, event: StartEvent, llm: object) -> None:
         """Note that a call starts in a span, and let its gate find it."""
-        if routed.get() is not None:
+        if routed.get() is not None or wraps_router(llm):
             return
-        outer = next((c for s in self.spans.upwards(span_id) if (c := self._calls.get(s))), None)
+        outer = self._call_around(span_id)
         run = str(event.tags.get(RUN_TAG) or self.spans.outermost(span_id))
-        started = Started(event, llm, span_id, run, self._defaults)
+        started = Started(event, llm, span_id, run, self.defaults)
         call = LiveCall(self.tracker, next(_numbers), sends_at_first_chunk(event), started)
         if len(self._calls) >= _KEPT:
             self._forget_ended()
@@ -62,6 +62,15 @@ class CallBook:
         if outer is not None:
             _set_aside(outer)
         self.clear_abandoned()
+
+    def leave_to_router(self, span_id: str) -> None:
+        """Set the call aside around a router that is asked within it: the router's own calls count.
+
+        Args:
+            span_id: the span in which it is asked.
+        """
+        if routed.get() is None and (outer := self._call_around(span_id)) is not None:
+            _set_aside(outer)
 
     def progress(self, span_id: str, response: Response) -> None:
         """Count a chunk, for a stream that breaks off. Kept cheap: it runs per token."""
@@ -137,6 +146,10 @@ class CallBook:
     def failed(self, what: str) -> None:
         """Log and count that the bookkeeping failed; called in an `except` block."""
         self.tracker.note_failure("%s could not be followed", what)
+
+    def _call_around(self, span_id: str) -> LiveCall | None:
+        """Return the innermost call in whose span, or a span of which, this one was entered."""
+        return next((c for s in self.spans.upwards(span_id) if (c := self._calls.get(s))), None)
 
     def _repeats(self, call: LiveCall, response: Response | None) -> bool:
         """Tell whether a call hands on the answer of one made within it, and set it aside then.
