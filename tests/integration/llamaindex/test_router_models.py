@@ -172,12 +172,12 @@ def test_an_image_goes_to_one_that_sees(
 
 
 def test_a_router_pickles_and_goes_on_as_it_was(
-    make_llm: MakeLLM, tracker: CostTracker, provider: SimulatedProvider
+    tracker: CostTracker, provider: SimulatedProvider
 ) -> None:
     llm = OpenAI(model="gpt-4o", api_key="none", api_base=provider.base_url, max_retries=0)
     router = FallbackRouter([llm], tracker=tracker, policy="cheapest", stream_usage=False)
     router.chat(ASKED)
-    twin = pickle.loads(pickle.dumps(router))  # noqa: S301 - of our own making
+    twin = pickle.loads(pickle.dumps(router))
     assert (twin.policy, twin.stream_usage, twin.tracker) == ("cheapest", False, None)
     assert router.tracker is tracker
     twin.tracker = tracker
@@ -200,7 +200,7 @@ def test_a_deep_copy_shares_the_models(make_llm: MakeLLM, tracker: CostTracker) 
     assert len(entries(tracker)) == 2
 
 
-def test_what_it_says_of_itself_has_no_credentials(make_llm: MakeLLM) -> None:
+def test_what_it_says_of_itself_has_no_credentials() -> None:
     llm = OpenAI(model="gpt-4o", api_key="sk-secret")
     router = FallbackRouter([llm, Plain()])
     said = [json.dumps(router.to_dict()), router.to_json(), json.dumps(router.to_payload())]
@@ -222,10 +222,10 @@ def test_a_users_own_class_around_a_router_is_not_counted(
         def metadata(self) -> LLMMetadata:
             return self.router.metadata
 
-        def complete(self, prompt: str, formatted: bool = False, **_: Any) -> CompletionResponse:
+        def complete(self, prompt: str, *_: Any, **__: Any) -> CompletionResponse:
             return self.router.complete(f"{prompt}, please")
 
-        def stream_complete(self, prompt: str, formatted: bool = False, **_: Any) -> Any:
+        def stream_complete(self, prompt: str, *_: Any, **__: Any) -> Any:
             return self.router.stream_complete(f"{prompt}, please")
 
     tracker = installed()
