@@ -31,7 +31,7 @@ async def main() -> None:
         provider.behave("*", Behavior(prompt_tokens=100, completion_tokens=150))
         tracker = CostTracker(
             open_ledger(f"sqlite:///{folder}/ledger.db"),
-            [Budget("user:*", "0.0045", "day")],
+            [Budget("user:*", "0.004", "day")],
             sinks=[],
         )
         models = [
