@@ -6,6 +6,7 @@ Runs against a simulated provider on this machine: no key, no network, no cost.
 import asyncio
 import tempfile
 import warnings
+from typing import Any
 
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.llms.openai import OpenAI
@@ -31,7 +32,7 @@ async def main() -> None:
         provider.behave("*", Behavior(prompt_tokens=100, completion_tokens=150))
         tracker = CostTracker(
             open_ledger(f"sqlite:///{folder}/ledger.db"),
-            [Budget("user:*", "0.004", "day")],
+            [Budget("user:*", "0.006", "day")],
             sinks=[],
         )
         models = [
@@ -44,7 +45,7 @@ async def main() -> None:
             )
             for name in ("gpt-4o", "gpt-4o-mini")
         ]
-        agent = FunctionAgent(tools=[weather], llm=FallbackRouter(models, tracker=tracker))
+        agent: Any = FunctionAgent(tools=[weather], llm=FallbackRouter(models, tracker=tracker))
         try:
             with attribute(user="ada"):
                 while True:

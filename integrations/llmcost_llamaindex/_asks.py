@@ -295,7 +295,7 @@ def structure_event(
     return chat_event(llm, messages, {**params, "response_format": [schema_text, _FORMAT]})
 
 
-def _by_tools(llm: LLM, output_cls: Any, prompt: PromptTemplate) -> FunctionCallingProgram:
+def _by_tools(llm: LLM, output_cls: Any, prompt: PromptTemplate) -> Any:
     """Return what asks a model for a structure as the arguments of a tool that it has to call.
 
     LlamaIndex's own way to make one leaves the choice open with Anthropic's class.

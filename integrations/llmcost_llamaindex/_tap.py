@@ -129,7 +129,17 @@ class Tap:
             self._usage = read_usage(response) or self._usage
         elif (usage := read_usage(response)) is not None:
             # A program may ask more than once.
-            self._usage = usage if self._usage is None else self._usage + usage
+            self._usage = usage if self._usage is None else _both(self._usage, usage)
+
+
+def _both(one: Usage, other: Usage) -> Usage:
+    """Return what two requests have used together."""
+    counts = dict(other.to_counts())
+    for meter, count in one.to_counts().items():
+        more = counts.get(meter, 0)
+        if isinstance(count, int) and isinstance(more, int):
+            counts[meter] = count + more
+    return Usage.from_counts(counts, other.trust)
 
 
 class _Listener(BaseEventHandler):

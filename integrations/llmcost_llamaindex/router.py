@@ -200,11 +200,13 @@ class FallbackRouter(FunctionCallingLLM):
             BudgetExceeded: no model fits the budgets; that of the last one.
             AllModelsFailed: no model answered, for several reasons.
         """
-        return self._answer(ChatAsk(messages, kwargs))
+        answer: ChatResponse = self._answer(ChatAsk(messages, kwargs))
+        return answer
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages; raises as `chat` does."""
-        return await self._aanswer(ChatAsk(messages, kwargs))
+        answer: ChatResponse = await self._aanswer(ChatAsk(messages, kwargs))
+        return answer
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream the answer to messages; nothing is held or sent before the first chunk is read.
@@ -221,7 +223,8 @@ class FallbackRouter(FunctionCallingLLM):
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Complete a prompt; raises as `chat` does."""
-        return self._answer(CompleteAsk(prompt, formatted, kwargs))
+        answer: CompletionResponse = self._answer(CompleteAsk(prompt, formatted, kwargs))
+        return answer
 
     async def acomplete(
         self,
@@ -230,7 +233,8 @@ class FallbackRouter(FunctionCallingLLM):
         **kwargs: Any,
     ) -> CompletionResponse:
         """Complete a prompt; raises as `chat` does."""
-        return await self._aanswer(CompleteAsk(prompt, formatted, kwargs))
+        answer: CompletionResponse = await self._aanswer(CompleteAsk(prompt, formatted, kwargs))
+        return answer
 
     def stream_complete(
         self,
@@ -262,7 +266,8 @@ class FallbackRouter(FunctionCallingLLM):
     ) -> ChatResponse:
         """Answer with tool calls or a text; raises as `chat` does."""
         options = _tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
-        return self._answer(ToolsAsk(tools, user_msg, chat_history, options))
+        answer: ChatResponse = self._answer(ToolsAsk(tools, user_msg, chat_history, options))
+        return answer
 
     async def achat_with_tools(  # noqa: PLR0913, PLR0917 - LlamaIndex's signature
         self,
@@ -276,7 +281,8 @@ class FallbackRouter(FunctionCallingLLM):
     ) -> ChatResponse:
         """Answer with tool calls or a text; raises as `chat` does."""
         options = _tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
-        return await self._aanswer(ToolsAsk(tools, user_msg, chat_history, options))
+        answer: ChatResponse = await self._aanswer(ToolsAsk(tools, user_msg, chat_history, options))
+        return answer
 
     def stream_chat_with_tools(  # noqa: PLR0913, PLR0917 - LlamaIndex's signature
         self,

@@ -5,7 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import CacheControl, CachePoint, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    CacheControl,
+    CachePoint,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 from llama_index.core.llms import ChatMessage, TextBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.llms.openai import OpenAI, OpenAIResponses
@@ -59,6 +64,8 @@ WRITTEN = {
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("source", WRITTEN)
 def test_the_call_and_its_id_arrive_in_the_form_of_each_family(source: str, family: str) -> None:
+    if (source, family) == ("anthropic, formerly", "anthropic"):
+        pytest.skip("its own form, which it reads")
     before = [WRITTEN[source], RESULT]
     kept = [message.model_dump() for message in before]
     message, result = portable(before, family)

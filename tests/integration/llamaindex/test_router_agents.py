@@ -90,12 +90,12 @@ async def test_an_agent_goes_on_with_a_cheaper_model_in_mid_run(
     kind: str, make_llm: MakeLLM, make_tracker: MakeTracker, provider: SimulatedProvider
 ) -> None:
     provider.behave("*", Behavior(prompt_tokens=100, completion_tokens=150))
-    tracker = make_tracker("global=0.0045/day")
+    tracker = make_tracker("global=0.006/day")
     result = await AGENTS[kind](two(make_llm, tracker)).run(user_msg=ASKED)
     assert served(tracker) == ["gpt-4o", "gpt-4o-mini"]
     assert str(result)
     assert "sunny in" in str(provider.requests[-1].body)
-    assert recorded_nano(tracker) == provider.billed_nano <= 4_500_000
+    assert recorded_nano(tracker) == provider.billed_nano <= 6_000_000
 
 
 @pytest.mark.parametrize("kind", AGENTS)
@@ -112,7 +112,7 @@ async def test_with_nothing_left_an_agent_makes_no_request_and_raises(
 async def test_an_agents_structure_is_recorded_too(
     make_llm: MakeLLM, tracker: CostTracker, provider: SimulatedProvider
 ) -> None:
-    agent = function_agent(two(make_llm, tracker), output_cls=City)
+    agent: Any = function_agent(two(make_llm, tracker), output_cls=City)
     result = await agent.run(user_msg=ASKED)
     assert result.structured_response is not None
     assert len(entries(tracker)) == len(provider.requests) == 3
@@ -137,7 +137,9 @@ async def test_an_agent_goes_on_with_another_provider_in_mid_run(
     name = models[0].metadata.model_name
     provider.behave(name, Behavior(), times=1)
     provider.behave(name, Behavior(status=500))
-    result = await function_agent(FallbackRouter(models, tracker=tracker)).run(user_msg=ASKED)
+    agent: Any = function_agent(FallbackRouter(models, tracker=tracker))
+    result = await agent.run(user_msg=ASKED)
+    await claude._aclient.close()
     assert str(result)
     assert "sunny in" in str(provider.requests[-1].body)
     assert served(tracker) == [model.metadata.model_name for model in models]

@@ -160,7 +160,7 @@ class Talkative(CustomLLM):
         return CompletionResponse(text="never")
 
     def stream_complete(self, *_: Any, **__: Any) -> Any:
-        for _ in range(20_000):
+        for _i in range(20_000):
             self.said += 1
             yield CompletionResponse(text="", delta="words ")
 
