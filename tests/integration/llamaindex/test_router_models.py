@@ -147,6 +147,7 @@ def test_tools_go_to_those_that_call_them(
 def test_a_class_without_tools_makes_structures_from_text(tracker: CostTracker) -> None:
     router = FallbackRouter([Plain()], tracker=tracker)
     assert router.structured_predict(City, PROMPT, place="Paris") == City(name="Paris")
+    assert PROMPT.output_parser is None  # LlamaIndex sets it on the template that it is given
     assert len(entries(tracker)) == 1
 
 
