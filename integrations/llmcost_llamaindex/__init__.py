@@ -20,10 +20,17 @@ from llmcost_llamaindex.attach import wait
 if TYPE_CHECKING:
     from llmcost_llamaindex.gate import BudgetGate, guard
     from llmcost_llamaindex.handler import install, uninstall
+    from llmcost_llamaindex.router import FallbackRouter
 
-__all__ = ["BudgetGate", "guard", "install", "uninstall"]
+__all__ = ["BudgetGate", "FallbackRouter", "guard", "install", "uninstall"]
 
-_HOME = {"BudgetGate": "gate", "guard": "gate", "install": "handler", "uninstall": "handler"}
+_HOME = {
+    "BudgetGate": "gate",
+    "FallbackRouter": "router",
+    "guard": "gate",
+    "install": "handler",
+    "uninstall": "handler",
+}
 
 
 wait()

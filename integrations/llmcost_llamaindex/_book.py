@@ -4,7 +4,7 @@ import itertools
 import logging
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from inspect import BoundArguments
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.llms.structured_llm import StructuredLLM
 
-from llmcost_llamaindex._calls import LiveCall, Place, Started, pending, routed
+from llmcost_llamaindex._calls import LiveCall, Place, Started, pending, routed, wraps_router
 from llmcost_llamaindex._chunks import received_bytes
 from llmcost_llamaindex._events import (
     RUN_TAG,
@@ -49,7 +49,7 @@ class CallBook:
         self.tracker = tracker
         self.spans = SpanTree()
         self.predictions = Predictions(tracker)
-        self._defaults = defaults
+        self.defaults = defaults
         self._calls: dict[str, LiveCall] = {}
         self._streaming: dict[int, str] = {}
         self._abandoned: deque[str] = deque()
@@ -73,15 +73,15 @@ class CallBook:
         """Return where something is called, and who causes it."""
         known = tags or {}
         run = str(known.get(RUN_TAG) or self.spans.outermost(span_id))
-        return Place(span_id, run, known, self._defaults)
+        return Place(span_id, run, known, self.defaults)
 
     def begin(self, span_id: str, event: StartEvent, llm: object) -> None:
         """Note that a call starts in a span, and let its gate find it."""
-        if routed.get() is not None:
+        if routed.get() is not None or wraps_router(llm):
             return
         spans = list(self.spans.upwards(span_id))
         self.predictions.told(spans)
-        outer = next((c for s in spans if (c := self._calls.get(s))), None) or self._reader(llm)
+        outer = self._call_in(spans) or self._reader(llm)
         name = str(event.model_dict.get("class_name") or "")
         call = LiveCall(
             self.tracker,
@@ -98,6 +98,18 @@ class CallBook:
         if outer is not None:
             _set_aside(outer)
         self.clear_abandoned()
+
+    def leave_to_router(self, span_id: str) -> None:
+        """Set the call aside around a router that is asked within it: the router's own calls count.
+
+        Args:
+            span_id: the span in which it is asked.
+        """
+        if (
+            routed.get() is None
+            and (outer := self._call_in(self.spans.upwards(span_id))) is not None
+        ):
+            _set_aside(outer)
 
     def progress(self, span_id: str, response: Response) -> None:
         """Count a chunk, and hold more before the stream outgrows its hold.
@@ -222,6 +234,10 @@ class CallBook:
     def failed(self, what: str) -> None:
         """Log and count that the bookkeeping failed; called in an `except` block."""
         self.tracker.note_failure("%s could not be followed", what)
+
+    def _call_in(self, spans: Iterable[str]) -> LiveCall | None:
+        """Return the call of the first of the spans that has one."""
+        return next((call for span in spans if (call := self._calls.get(span))), None)
 
     def _repeats(self, call: LiveCall, response: Response | None) -> bool:
         """Tell whether a call hands on the answer of one made within it, and set it aside then.

@@ -6,23 +6,24 @@ llama-index-core 0.14.25 and llms-openai 0.8.3, -anthropic 0.12.3, -google-genai
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from llama_index.core.llms.structured_llm import StructuredLLM
 
-_PACKAGES: Final = "llama_index.llms."
-_RESPONSES: Final = "openai.responses"
-_WRAPPERS: Final = frozenset({"langchain", "litellm", "openai_like"})
+from llmcost_llamaindex._families import (
+    ANTHROPIC,
+    BEDROCK,
+    GOOGLE,
+    LANGCHAIN,
+    LITELLM,
+    OPENAI,
+    RESPONSES,
+    family_of,
+    modules_of,
+)
+
+_WRAPPERS: Final = frozenset({LANGCHAIN, LITELLM, "openai_like"})
 """Packages whose classes call any provider: the model's name, or what they wrap, says which."""
-_CLASSES: Final = {
-    "openai_llm": "openai",
-    "openai_responses_llm": _RESPONSES,
-    "Anthropic_LLM": "anthropic",
-    "GenAI": "google_genai",
-    "Bedrock_Converse_LLM": "bedrock_converse",
-}
-"""What classes call themselves, for models whose span was not seen."""
 _CLIENTS: Final = {"AnthropicBedrock": "bedrock", "AnthropicVertex": "vertex_ai"}
 _CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _CHOICES: Final = ("n", "best_of", "candidate_count")
@@ -31,17 +32,16 @@ _OWN_TOOLS: Final = ("built_in_tools", "tools", "mcp_servers")
 _CALL_WINS: Final = ("own", "more", "call")
 # The later wins. OpenAI's class ignores a call's max_tokens where it has its own.
 _ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "openai": ("call", "own", "more"),
-    _RESPONSES: _CALL_WINS,
-    "anthropic": _CALL_WINS,
-    "google_genai": _CALL_WINS,
-    "bedrock_converse": _CALL_WINS,
-    "litellm": _CALL_WINS,
-    "langchain": _CALL_WINS,
+    OPENAI: ("call", "own", "more"),
+    RESPONSES: _CALL_WINS,
+    ANTHROPIC: _CALL_WINS,
+    GOOGLE: _CALL_WINS,
+    BEDROCK: _CALL_WINS,
+    LITELLM: _CALL_WINS,
+    LANGCHAIN: _CALL_WINS,
 }
-_LAZY: Final = frozenset({"openai", _RESPONSES, "litellm", "google_genai", "langchain"})
+_LAZY: Final = frozenset({OPENAI, RESPONSES, LITELLM, GOOGLE, LANGCHAIN})
 _STRUCTURED_CAP: Final = 8192
-_OWN_REQUEST: Final = frozenset({"anthropic", "google_genai"})
 
 
 class Sent(NamedTuple):
@@ -75,8 +75,8 @@ def sent_by(llm: object, class_name: str, kwargs: Mapping[str, Any]) -> Sent:
         schema = llm.output_cls.model_json_schema()
         llm = asked_model(llm)
         kwargs = structured_kwargs(llm, kwargs)
-    family = _family(llm, class_name)
-    if family == "langchain":
+    family = family_of(llm, class_name)
+    if family == LANGCHAIN:
         return _sent_by_langchain(llm, kwargs, schema)
     sources = _sources(llm, family, kwargs)
     params = _merged(sources, _own_tools(llm), kwargs, schema)
@@ -84,7 +84,7 @@ def sent_by(llm: object, class_name: str, kwargs: Mapping[str, Any]) -> Sent:
     weighed = [params] if family in _ORDERS else sources
     model = params.get("model")
     return Sent(
-        model=model if isinstance(model, str) and family != "bedrock_converse" else "",
+        model=model if isinstance(model, str) and family != BEDROCK else "",
         provider=_provider(llm, class_name),
         params=params,
         caps=[cap for source in weighed for cap in _counts(source, _CAPS)],
@@ -105,28 +105,20 @@ def sends_at_first_chunk(llm: object, class_name: str, method: str) -> bool:
         class_name: what it calls its class.
         method: what was called, such as ``stream_chat``.
     """
-    family = _family(asked_model(llm), class_name)
-    if family == "langchain":  # its text streams are read by a thread of their own
+    family = family_of(asked_model(llm), class_name)
+    if family == LANGCHAIN:  # its text streams are read by a thread of their own
         return method.endswith("stream_chat")
     return family in _LAZY
 
 
 def hands_on(llm: object) -> bool:
     """Tell whether the model calls another framework's, whose calls may be recorded as well."""
-    return _family(asked_model(llm), "") == "langchain"
-
-
-def makes_own_request(llm: object) -> bool:
-    """Tell whether the model's structured predictions may bypass its events and its rate limiter.
-
-    So do those of Anthropic's and Google's class, for models that have structured output.
-    """
-    return _family(llm, "") in _OWN_REQUEST
+    return family_of(asked_model(llm)) == LANGCHAIN
 
 
 def structured_kwargs(llm: object, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of such a prediction: Anthropic's class has a cap of its own for it."""
-    cap = {"max_tokens": _STRUCTURED_CAP} if _family(llm, "") == "anthropic" else {}
+    cap = {"max_tokens": _STRUCTURED_CAP} if family_of(llm) == ANTHROPIC else {}
     return {**cap, **kwargs}
 
 
@@ -135,32 +127,7 @@ def may_think(llm: object) -> bool:
 
     Anthropic's class sends no leave to think with it.
     """
-    return _family(llm, "") != "anthropic"
-
-
-@lru_cache(maxsize=256)
-def _modules(kind: type) -> tuple[str, ...]:
-    """Return the packages of LlamaIndex that a class is from and derives from.
-
-    The part after ``llama_index.llms.``, e.g. ``bedrock_converse.base``.
-    """
-    modules = (base.__module__ for base in kind.__mro__)
-    return tuple(m.removeprefix(_PACKAGES) for m in modules if m.startswith(_PACKAGES))
-
-
-@lru_cache(maxsize=256)
-def _family_of(kind: type) -> str:
-    for module in _modules(kind):
-        package = module.partition(".")[0]
-        if module.startswith(_RESPONSES) or package in _ORDERS:
-            return _RESPONSES if module.startswith(_RESPONSES) else package
-    return ""
-
-
-def _family(llm: object, class_name: str) -> str:
-    """Return whose way of merging parameters a model has; empty if nobody has read it."""
-    # mypy takes a class for what it makes.
-    return _family_of(type(llm)) or _CLASSES.get(class_name, "")  # type: ignore[arg-type]
+    return family_of(llm) != ANTHROPIC
 
 
 def _own(llm: object, name: str) -> Any:
@@ -210,10 +177,11 @@ def _own_tools(llm: object) -> list[Any]:
 
 
 def _provider(llm: object, class_name: str) -> str | None:
-    modules = _modules(type(llm))  # type: ignore[arg-type]
-    package = next(iter(modules), _CLASSES.get(class_name, "")).partition(".")[0]
+    # mypy takes a class for what it makes.
+    modules = modules_of(type(llm))  # type: ignore[arg-type]
+    package = next(iter(modules), family_of(None, class_name)).partition(".")[0]
     client = _own(llm, "_client")
-    if package == "google_genai" and getattr(client, "vertexai", False) is True:
+    if package == GOOGLE and getattr(client, "vertexai", False) is True:
         return "vertex_ai"
     if not package or package in _WRAPPERS:
         return None

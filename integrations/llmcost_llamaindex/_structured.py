@@ -15,7 +15,8 @@ from llama_index.core.base.llms.base import BaseLLM
 
 from llmcost_llamaindex._calls import Place
 from llmcost_llamaindex._events import Request, describe
-from llmcost_llamaindex._models import makes_own_request, may_think, sent_by, structured_kwargs
+from llmcost_llamaindex._families import makes_own_request
+from llmcost_llamaindex._models import may_think, sent_by, structured_kwargs
 from llmcost_llamaindex._spans import method_of
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.pricing.sizes import text_bound

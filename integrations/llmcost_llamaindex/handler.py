@@ -140,6 +140,12 @@ _lock: Final = threading.Lock()
 _installed: Final[list[_Installation]] = []
 
 
+def installed_book() -> CallBook | None:
+    """Return the book of what is installed; `None` where nothing is."""
+    installed = _installed[:1]
+    return installed[0].book if installed else None
+
+
 def install(
     tracker: CostTracker | None = None, *, tags: Iterable[str] = (), **labels: str | int | None
 ) -> None:
