@@ -1,4 +1,4 @@
-"""Which of LlamaIndex's packages a model's class is from or derives from, and what follows from that.
+"""Which of LlamaIndex's packages a model's class is from or derives from, and what follows from it.
 
 Read in the packages of autumn 2026. Of a class that nobody has read, nothing is assumed.
 """

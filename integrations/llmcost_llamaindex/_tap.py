@@ -11,13 +11,13 @@ from llama_index.core.instrumentation.events import BaseEvent
 from llama_index_instrumentation import get_dispatcher
 
 from llmcost_llamaindex._calls import routed
+from llmcost_llamaindex._chunks import received_bytes
 from llmcost_llamaindex._events import (
     END_EVENTS,
     PROGRESS_EVENTS,
     Response,
     raw_of,
     read_usage,
-    received_bytes,
     served_model,
 )
 from llmcost_llamaindex._settle import settle_answer
