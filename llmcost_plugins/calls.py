@@ -37,6 +37,8 @@ class CallSpec:
         watched: whether a frame of ours ends the call whatever happens, so that its lease may be
             short and renewed for as long as the process lives.
         cap_is_ours: whether the output cap was not the caller's, but set by a router.
+        handed_on: whether another framework makes the call, which may be watched as well: a call
+            that begins there counts, and this one's money is given back.
     """
 
     id: str
@@ -52,6 +54,7 @@ class CallSpec:
     may_wait: bool = True
     watched: bool = False
     cap_is_ours: bool = False
+    handed_on: bool = False
 
 
 class CallKeeper(Protocol):

@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -59,6 +60,8 @@ _log: Final = logging.getLogger("llmcost_plugins")
 _TRIPPED_KEPT: Final = 100
 _PRUNE_FROM: Final = 1024
 _C = TypeVar("_C")
+_handed_on: Final[ContextVar[OpenCall | None]] = ContextVar("llmcost_handed_on", default=None)
+"""The call that another framework was just asked to make; see `CallSpec.handed_on`."""
 
 
 class CostTracker:
@@ -400,6 +403,7 @@ class CostTracker:
         adopted = self._open.get(spec.id)
         if adopted is not None:
             return adopted
+        self._take_over()
         call, hold = self._prepare(spec)
         try:
             self._guard.hold(hold, may_wait=lambda: self._may_wait(call))
@@ -412,6 +416,7 @@ class CostTracker:
         adopted = self._open.get(spec.id)
         if adopted is not None:
             return adopted
+        self._take_over()
         call, hold = self._prepare(spec)
         try:
             await self._guard.ahold(hold, may_wait=lambda: self._may_wait(call))
@@ -424,7 +429,8 @@ class CostTracker:
         now = self._clock()
         found = self._billing.resolve(spec.model, spec.provider)
         call, buckets = self._buckets(spec, now, found)
-        opened = OpenCall(self, spec, call, found.prices, Estimate(0, Mode.BOUND, 0, 0), now)
+        nothing = Estimate(0, Mode.BOUND, spec.size.prompt_bound, 0)
+        opened = OpenCall(self, spec, call, found.prices, nothing, now)
         opened.buckets, opened.blocks, opened.unheld = buckets, current_blocks(), True
         return opened
 
@@ -603,7 +609,17 @@ class CostTracker:
             opened = self._open.setdefault(call.spec.id, call)
         if opened is call and call.spec.watched and not call.unheld:
             self._leases.watch(call.spec.id, call.call.at)
+        if opened.spec.handed_on:
+            _handed_on.set(opened)
         return opened
+
+    def _take_over(self) -> None:
+        """Give the money of a call back that was handed on to where one begins now."""
+        outer = _handed_on.get()
+        if outer is not None:
+            _handed_on.set(None)
+            if self.is_open(outer):
+                self.release_call(outer)
 
     def _prune(self, now: datetime) -> None:
         """Forget calls whose hold the ledger counts as lost by now."""

@@ -4,22 +4,28 @@ import itertools
 import logging
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextvars import ContextVar
+from inspect import BoundArguments
 from typing import Any, Final
 
-from llmcost_llamaindex._calls import LiveCall, Started, pending, routed
+from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.llms.structured_llm import StructuredLLM
+
+from llmcost_llamaindex._calls import LiveCall, Place, Started, pending, routed
+from llmcost_llamaindex._chunks import received_bytes
 from llmcost_llamaindex._events import (
     RUN_TAG,
     Response,
     StartEvent,
     raw_of,
     read_usage,
-    received_bytes,
-    sends_at_first_chunk,
 )
-from llmcost_llamaindex._settle import settle_answer
-from llmcost_llamaindex._spans import SpanTree
+from llmcost_llamaindex._models import hands_on, sends_at_first_chunk
+from llmcost_llamaindex._settle import settle_answer, settle_object
+from llmcost_llamaindex._spans import SpanTree, method_of
+from llmcost_llamaindex._structured import Predictions, is_prediction
+from llmcost_plugins.errors import BudgetExceeded
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.tracker import CostTracker
 
@@ -42,19 +48,49 @@ class CallBook:
     def __init__(self, tracker: CostTracker, defaults: Labels) -> None:
         self.tracker = tracker
         self.spans = SpanTree()
+        self.predictions = Predictions(tracker)
         self._defaults = defaults
         self._calls: dict[str, LiveCall] = {}
+        self._streaming: dict[int, str] = {}
         self._abandoned: deque[str] = deque()
         self._hinted = False
+
+    def entered(
+        self,
+        span_id: str,
+        llm: BaseLLM,
+        arguments: BoundArguments,
+        tags: Mapping[str, Any] | None,
+    ) -> None:
+        """Note that a method of a model begins."""
+        if routed.get() is None and is_prediction(span_id, llm):
+            outer = itertools.islice(self.spans.upwards(span_id), 1, None)
+            # Within one of its own the general one asks the model, which tells of its call.
+            if not self.predictions.told(outer):
+                self.predictions.enter(llm, arguments, self.place(span_id, tags))
+
+    def place(self, span_id: str, tags: Mapping[str, Any] | None) -> Place:
+        """Return where something is called, and who causes it."""
+        known = tags or {}
+        run = str(known.get(RUN_TAG) or self.spans.outermost(span_id))
+        return Place(span_id, run, known, self._defaults)
 
     def begin(self, span_id: str, event: StartEvent, llm: object) -> None:
         """Note that a call starts in a span, and let its gate find it."""
         if routed.get() is not None:
             return
-        outer = next((c for s in self.spans.upwards(span_id) if (c := self._calls.get(s))), None)
-        run = str(event.tags.get(RUN_TAG) or self.spans.outermost(span_id))
-        started = Started(event, llm, span_id, run, self._defaults)
-        call = LiveCall(self.tracker, next(_numbers), sends_at_first_chunk(event), started)
+        spans = list(self.spans.upwards(span_id))
+        self.predictions.told(spans)
+        outer = next((c for s in spans if (c := self._calls.get(s))), None) or self._reader(llm)
+        name = str(event.model_dict.get("class_name") or "")
+        call = LiveCall(
+            self.tracker,
+            next(_numbers),
+            sends_at_first_chunk(llm, name, method_of(span_id)),
+            Started(event, llm, self.place(span_id, event.tags)),
+            inner=llm.llm if isinstance(llm, StructuredLLM) else None,
+            handed_on=hands_on(llm),
+        )
         if len(self._calls) >= _KEPT:
             self._forget_ended()
         self._calls[span_id] = call
@@ -64,14 +100,32 @@ class CallBook:
         self.clear_abandoned()
 
     def progress(self, span_id: str, response: Response) -> None:
-        """Count a chunk, for a stream that breaks off. Kept cheap: it runs per token."""
+        """Count a chunk, and hold more before the stream outgrows its hold.
+
+        Kept cheap: it runs per token. A stream cannot be stopped here: the dispatcher swallows what
+        is raised. So one that outgrows what a budget pays for goes on, and is recorded in full.
+        """
         call = self._calls.get(span_id)
         if call is None or self._repeats(call, response):
             return
-        call.chunks += 1
-        # A chunk without text (the role, the end, a heartbeat) is a token at the most.
-        call.streamed += received_bytes(response) or 1
-        call.usage = read_usage(response) or call.usage
+        if call.receive(received_bytes(response)):
+            self._keep_up(call)
+        if not call.structured:
+            call.usage = read_usage(response) or call.usage
+
+    def _keep_up(self, call: LiveCall) -> None:
+        if call.opened is None or call.streamed is None:
+            return
+        try:
+            call.opened.keep_up(call.streamed)
+        except BudgetExceeded as error:
+            call.streamed.rest()
+            _log.warning(
+                "a stream of %r outgrows what its budget pays for, and LlamaIndex cannot stop it "
+                "(a FallbackRouter can; a cap such as max_tokens is held for in full): %s",
+                call.opened.spec.model,
+                error,
+            )
 
     def end(self, span_id: str, response: Response | None) -> None:
         """Settle an answered call with the usage that the provider reported."""
@@ -80,11 +134,14 @@ class CallBook:
             return
         if call.opened is None:
             self.tracker.note_failure("the model call in the span %s bypassed its gate", span_id)
-            call.hold()  # too late to refuse it, but not to count it
+            call.open_late()
         if call.opened is None:
             return
-        exact = settle_answer(call.opened, response, call.streamed, call.usage)
-        if not exact and call.chunks and not self._hinted:
+        if call.structured:
+            settle_object(call.opened, response)
+            return
+        exact = settle_answer(call.opened, response, call.received_bytes, call.usage)
+        if not exact and call.streamed is not None and not self._hinted:
             self._hinted = True
             _log.warning(
                 "a stream of %r reported no usage: its cost is estimated from what was received, "
@@ -99,19 +156,47 @@ class CallBook:
         if call is None or call.wraps or call.opened is None:
             return
         if call.sent:
-            call.opened.broke(error, received_bytes=call.streamed, usage=call.usage)
+            call.opened.broke(error, received_bytes=call.received_bytes, usage=call.usage)
         else:
             call.opened.release()
 
     def returned(self, span_id: str, result: object) -> None:
-        """Note what the method that made a call has returned."""
-        if span_id not in self._calls:
+        """Note what the method that made a call, or a structured prediction, has returned."""
+        prediction = self.predictions.take(span_id)
+        if prediction is not None and not self._counts(span_id, prediction.llm):
+            self.predictions.answered(prediction, result)
+        call = self._calls.get(span_id)
+        if call is None:
             return
         if isinstance(result, Generator | AsyncGenerator):
+            if call.structured:
+                self._streaming[id(call.inner)] = span_id
             # A stream that nobody iterates says nothing when it goes.
             weakref.finalize(result, self._abandoned.append, span_id).atexit = False
         else:
             self.end(span_id, None)
+
+    def dropped(self, span_id: str, error: BaseException) -> None:
+        """Note that a method has failed."""
+        prediction = self.predictions.take(span_id)
+        if prediction is not None and not self._counts(span_id, prediction.llm):
+            self.predictions.failed(prediction, error)
+        self.broke(span_id, error)
+
+    def _counts(self, span_id: str, llm: object) -> bool:
+        """Tell whether a call under way around the span is the one that counts."""
+        around = (self._calls.get(span) for span in self.spans.upwards(span_id))
+        return any(c is not None and not c.wraps for c in around) or self._reader(llm) is not None
+
+    def _reader(self, llm: object) -> LiveCall | None:
+        """Return the call whose stream, being read, makes that model's.
+
+        A `StructuredLLM` calls its model when its stream is read, in no span of its own.
+        """
+        if not self._streaming:
+            return None
+        span_id = self._streaming.pop(id(llm), None)
+        return None if span_id is None else self._calls.get(span_id)
 
     def clear_abandoned(self) -> None:
         """End the streams that went without being iterated.
@@ -124,7 +209,7 @@ class CallBook:
             except IndexError:  # another thread was faster
                 return
             call = self._calls.get(span_id)
-            if call is None or call.chunks:
+            if call is None or call.streamed is not None:
                 continue
             del self._calls[span_id]
             if call.opened is None or call.wraps:
@@ -148,13 +233,11 @@ class CallBook:
         if raw is None or call.wraps:
             return call.wraps
         last = _last_raw.get()
-        if last is not None and last[0] > call.number and last[1]() is raw:
+        if last is not None and last[0] > call.number and last[1]() is _anchor(raw):
             _set_aside(call)
             return True
-        try:
-            _last_raw.set((call.number, weakref.ref(raw)))
-        except TypeError:  # a plain dictionary, say
-            _last_raw.set(None)
+        anchor = _anchor(raw)
+        _last_raw.set(None if anchor is None else (call.number, weakref.ref(anchor)))
         return False
 
     def _forget_ended(self) -> None:
@@ -162,6 +245,14 @@ class CallBook:
         ended = [s for s, call in list(self._calls.items()) if call.opened and call.opened.ended]
         for span_id in ended:
             self._calls.pop(span_id, None)
+
+
+def _anchor(raw: object) -> object:
+    """Return what tells a provider's object from any other and can be referred to weakly."""
+    if not isinstance(raw, dict):
+        return raw if hasattr(type(raw), "__weakref__") else None
+    # Anthropic's class makes a dictionary of the SDK's object; its parts are the SDK's.
+    return next((part for part in raw.values() if hasattr(type(part), "__weakref__")), None)
 
 
 def _set_aside(call: LiveCall) -> None:

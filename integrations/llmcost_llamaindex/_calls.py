@@ -3,14 +3,46 @@
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from llmcost_llamaindex._events import StartEvent, read_request
+from llmcost_llamaindex._events import Request, StartEvent, read_request
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.labels import Labels, take_labels
+from llmcost_plugins.streams import Streamed
 from llmcost_plugins.tracker import CostTracker
 from llmcost_plugins.usage import Usage
+
+
+class Place(NamedTuple):
+    """Where a call is made, and who causes it.
+
+    Attributes:
+        span_id: its span.
+        run: the outermost run that it belongs to.
+        tags: LlamaIndex's. Only those are taken that are labels: workflows put parts of prompts
+            into others.
+        defaults: the labels of the installation.
+    """
+
+    span_id: str
+    run: str
+    tags: Mapping[str, Any]
+    defaults: Labels
+
+    def spec(self, tracker: CostTracker, request: Request, *, handed_on: bool = False) -> CallSpec:
+        """Describe a call made here."""
+        return CallSpec(
+            # A wrapper may start two calls in one span.
+            id=f"{self.span_id}/{uuid4()}",
+            model=request.model,
+            provider=request.provider,
+            size=request.size,
+            labels=take_labels(tracker.label_keys, self.tags, ()),
+            defaults=self.defaults,
+            run=self.run,
+            handed_on=handed_on,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,31 +52,17 @@ class Started:
     Attributes:
         event: the start event.
         llm: the model object, where its span was seen.
-        span_id: the call's span.
-        run: the outermost run that it belongs to.
-        defaults: the labels of the installation.
+        place: where it is made.
     """
 
     event: StartEvent
     llm: object
-    span_id: str
-    run: str
-    defaults: Labels
+    place: Place
 
-    def spec(self, tracker: CostTracker) -> CallSpec:
+    def spec(self, tracker: CostTracker, *, handed_on: bool) -> CallSpec:
         """Describe the call; its labels are those in force where it starts."""
         request = read_request(self.event, self.llm, tracker.sizer)
-        tags: Mapping[str, Any] = self.event.tags
-        return CallSpec(
-            # A wrapper may start two calls in one span.
-            id=f"{self.span_id}/{uuid4()}",
-            model=request.model,
-            provider=request.provider,
-            size=request.size,
-            labels=take_labels(tracker.label_keys, tags, ()),
-            defaults=self.defaults,
-            run=self.run,
-        )
+        return self.place.spec(tracker, request, handed_on=handed_on)
 
 
 @dataclass(slots=True, eq=False)
@@ -56,10 +74,12 @@ class LiveCall:
         number: grows with each call, so that a call within another has the larger one.
         lazy: whether a stream of it sends nothing before its first chunk is asked for.
         started: what the gate has to read; `None` afterwards.
+        inner: the model that does the work, where this one only makes an object of its answer;
+            what it hands on is the user's then, not the provider's.
+        handed_on: whether its model hands the call on to a framework that may be watched as well.
         opened: its hold, once the gate has it.
         sent: whether nothing stands between it and the provider any more.
-        chunks: how many were received.
-        streamed: their size, in UTF-8 bytes.
+        streamed: what has arrived of its answer; `None` before its first chunk.
         usage: what a chunk reported.
         wraps: whether another call does its work, and is the one that counts.
     """
@@ -68,12 +88,32 @@ class LiveCall:
     number: int
     lazy: bool
     started: Started | None
+    inner: object = None
+    handed_on: bool = False
     opened: OpenCall | None = None
     sent: bool = False
-    chunks: int = 0
-    streamed: int = 0
+    streamed: Streamed | None = None
     usage: Usage | None = None
     wraps: bool = False
+
+    @property
+    def structured(self) -> bool:
+        """Whether the answer is an object of the user's."""
+        return self.inner is not None
+
+    @property
+    def received_bytes(self) -> int:
+        """The UTF-8 bytes of the answer received so far, at least one for each chunk."""
+        return 0 if self.streamed is None else self.streamed.received_bytes
+
+    def receive(self, size: int) -> bool:
+        """Count a chunk; return whether more money should be held now."""
+        if self.streamed is None:
+            self.streamed = Streamed(None) if self.opened is None else self.opened.streamed()
+        if self.structured:  # each chunk is all of the object so far
+            size -= self.streamed.received_bytes
+        # A chunk without text (the role, the end, a heartbeat) is a token at the most.
+        return self.streamed.add(max(size, 1))
 
     def hold(self) -> None:
         """Hold the most that the call can cost.
@@ -91,9 +131,14 @@ class LiveCall:
         if (spec := self._take_spec()) is not None:
             self.opened = await self.tracker.astart(spec)
 
+    def open_late(self) -> None:
+        """Open a call that was not held for, so that it is recorded when it ends."""
+        if (spec := self._take_spec()) is not None:
+            self.opened = self.tracker.start_late(spec)
+
     def _take_spec(self) -> CallSpec | None:
         started, self.started = self.started, None
-        return None if started is None else started.spec(self.tracker)
+        return None if started is None else started.spec(self.tracker, handed_on=self.handed_on)
 
 
 pending: ContextVar[LiveCall | None] = ContextVar("llmcost_pending", default=None)

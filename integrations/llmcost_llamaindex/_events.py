@@ -1,7 +1,7 @@
-"""Reads LlamaIndex's events, messages and answers: the only file that knows their shapes.
+"""Reads LlamaIndex's events, messages and answers: with `_chunks.py` all that knows their shapes.
 
-What OpenAI's class sends and reports, and where, is measured for llama-index-core 0.14.25 and
-llama-index-llms-openai 0.8.3.
+What the classes report, and where, is measured for llama-index-core 0.14.25 and the versions that
+`_models.py` names.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +12,7 @@ from llama_index.core.base.llms.types import (
     AudioBlock,
     BaseRecursiveContentBlock,
     CachePoint,
+    ChatMessage,
     ChatResponse,
     CompletionResponse,
     DocumentBlock,
@@ -28,9 +29,10 @@ from llama_index.core.instrumentation.events.llm import (
     LLMCompletionStartEvent,
 )
 
+from llmcost_llamaindex._models import Sent, sent_by
 from llmcost_plugins import reported
 from llmcost_plugins.pricing import CallSize
-from llmcost_plugins.pricing.sizes import PromptSizer, json_bound, text_bound
+from llmcost_plugins.pricing.sizes import PromptSizer
 from llmcost_plugins.usage import Trust, Usage
 
 START_EVENTS: Final = (LLMChatStartEvent, LLMCompletionStartEvent)
@@ -42,20 +44,19 @@ RUN_TAG: Final = "llamaindex.run_id"
 StartEvent = LLMChatStartEvent | LLMCompletionStartEvent
 Response = ChatResponse | CompletionResponse
 
-_OPENAI: Final = "openai_llm"
-_PROVIDERS: Final = {_OPENAI: "openai"}
 _MEDIA: Final[Mapping[type, str]] = {
     ImageBlock: "image",
     AudioBlock: "audio",
     VideoBlock: "video",
     DocumentBlock: "file",
 }
-_CAPS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_CHOICES: Final = ("n", "best_of")
+_SCHEMAS: Final = ("response_schema", "response_json_schema")
+"""What Google's class calls the form of the answer."""
+_LAST_OF_ANTHROPIC: Final = "message_delta"
 
 
 class Request(NamedTuple):
-    """What a start event says of a call."""
+    """What is known of a call before it is made."""
 
     model: str
     provider: str | None
@@ -72,49 +73,52 @@ def read_request(
         llm: the model object; its own parameters are not in the event. `None` if not known.
         make_sizer: makes what measures the prompt, of the model's name.
     """
-    params = _sent_params(event.additional_kwargs, llm)
     kind = str(event.model_dict.get("class_name") or "")
-    name = params.get("model") or event.model_dict.get("model_name") or kind or "unknown"
-    # OpenAI's class ignores a call's max_tokens where it has its own; others prefer the call's.
-    sources = [params] if kind == _OPENAI else [params, event.additional_kwargs]
-    caps = [cap for source in sources for cap in _counts(source, _CAPS)]
-    sizer = make_sizer(str(name))
-    sizer.params(params)
-    _add_prompt(sizer, event)
-    size = sizer.size(
-        max(caps, default=None),
-        choices=max(_counts(params, _CHOICES), default=1),
-        service_tier=params.get("service_tier"),
-    )
-    return Request(str(name), _PROVIDERS.get(kind), size)
-
-
-def sends_at_first_chunk(event: StartEvent) -> bool:
-    """Tell whether a stream of this model sends nothing until its first chunk is asked for."""
-    return event.model_dict.get("class_name") == _OPENAI
-
-
-def _sent_params(kwargs: Mapping[str, Any], llm: object) -> dict[str, Any]:
-    """Merge the parameters of call and model as OpenAI's class does."""
-    params = dict(kwargs)
-    for own in ("max_tokens", "modalities"):
-        if (value := getattr(llm, own, None)) is not None:
-            params[own] = value
-    more = getattr(llm, "additional_kwargs", None)
-    return {**params, **more} if isinstance(more, Mapping) else params
-
-
-def _counts(params: Mapping[str, Any], keys: Iterable[str]) -> list[int]:
-    values = (params.get(key) for key in keys)
-    return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0]
-
-
-def _add_prompt(sizer: PromptSizer, event: StartEvent) -> None:
+    sent = sent_by(llm, kind, event.additional_kwargs)
+    name = sent.model or str(event.model_dict.get("model_name") or kind or "unknown")
+    sizer = make_sizer(name)
     if isinstance(event, LLMCompletionStartEvent):
         sizer.message()
         sizer.text(event.prompt)
-        return
-    for message in event.messages:
+    else:
+        _add_messages(sizer, event.messages)
+    return Request(name, sent.provider, _sized(sizer, sent))
+
+
+def describe(
+    sent: Sent,
+    model: str,
+    messages: Iterable[ChatMessage],
+    make_sizer: Callable[[str], PromptSizer],
+) -> Request:
+    """Return what was sent by a call without a start event.
+
+    Args:
+        sent: the parameters.
+        model: the model's name.
+        messages: the prompt.
+        make_sizer: see `read_request`.
+    """
+    sizer = make_sizer(model)
+    _add_messages(sizer, messages)
+    return Request(model, sent.provider, _sized(sizer, sent))
+
+
+def _sized(sizer: PromptSizer, sent: Sent) -> CallSize:
+    params = sent.params
+    sizer.params(params)
+    sizer.text(params.get("instructions"))  # of OpenAI's responses
+    for schema in (params[name] for name in _SCHEMAS if params.get(name) is not None):
+        sizer.json(schema)
+    return sizer.size(
+        max(sent.caps, default=None),
+        choices=sent.choices,
+        service_tier=params.get("service_tier"),
+    )
+
+
+def _add_messages(sizer: PromptSizer, messages: Iterable[ChatMessage]) -> None:
+    for message in messages:
         sizer.message()
         for block in message.blocks:
             _add_block(sizer, block)
@@ -124,11 +128,12 @@ def _add_prompt(sizer: PromptSizer, event: StartEvent) -> None:
 
 
 def _add_block(sizer: PromptSizer, block: object) -> None:
+    if isinstance(block, TextBlock):  # first, being by far the most frequent
+        sizer.text(block.text)
+        return
     medium = next((kind for shape, kind in _MEDIA.items() if isinstance(block, shape)), None)
     if medium is not None:
         sizer.medium(medium)
-    elif isinstance(block, TextBlock):
-        sizer.text(block.text)
     elif isinstance(block, BaseRecursiveContentBlock):
         sizer.message()
         for nested in block.nested_blocks:
@@ -140,7 +145,26 @@ def _add_block(sizer: PromptSizer, block: object) -> None:
 def read_usage(response: Response | None) -> Usage | None:
     """Return the usage that the provider reported, or `None`."""
     raw = raw_of(response)
-    return None if raw is None else reported.read_usage(raw)
+    if raw is None:
+        return None
+    usage = reported.read_usage(raw)
+    if usage is None or not isinstance(raw, Mapping) or raw.get("type") != _LAST_OF_ANTHROPIC:
+        return usage
+    return _checked_delta(usage, raw.get("usage"))
+
+
+def _checked_delta(usage: Usage, report: object) -> Usage:
+    """Flag what the last event of Anthropic's streams leaves out of the usage.
+
+    The first event has all of it, but is not passed on by LlamaIndex.
+    """
+    if getattr(report, "cache_read_input_tokens", None) is None:
+        return replace(usage, trust=Trust.ESTIMATED, note="cached tokens are not in the report")
+    written = getattr(report, "cache_creation_input_tokens", None)
+    if written and getattr(report, "cache_creation", None) is None:
+        note = f"for how long {written} tokens are cached was not reported, read as 5 minutes"
+        return replace(usage, trust=Trust.ESTIMATED, note=note)
+    return usage
 
 
 def read_summary(response: Response | None) -> Usage | None:
@@ -165,35 +189,3 @@ def served_model(response: Response | None) -> str | None:
     """Return the model's name as the provider reported it, or `None`."""
     raw = raw_of(response)
     return None if raw is None else reported.read_served_model(raw)
-
-
-def received_bytes(response: Response | None) -> int:
-    """Return the UTF-8 bytes of an answer or of one chunk, tool calls and all choices included."""
-    if response is None:
-        return 0
-    choices = _get(raw_of(response), "choices")
-    if isinstance(choices, list):
-        return sum(_choice_bytes(choice) for choice in choices)
-    if response.delta is not None:
-        return text_bound(response.delta)
-    if isinstance(response, CompletionResponse):
-        return text_bound(response.text)
-    return sum(_block_bytes(block) for block in response.message.blocks)
-
-
-def _block_bytes(block: object) -> int:
-    return text_bound(block.text) if isinstance(block, TextBlock) else json_bound(block)
-
-
-def _choice_bytes(choice: object) -> int:
-    part = _get(choice, "delta") or _get(choice, "message")
-    texts = [_get(part, key) for key in ("content", "reasoning_content", "refusal")]
-    calls: Iterable[object] = _get(part, "tool_calls") or ()
-    for function in (_get(call, "function") for call in calls):
-        texts += [_get(function, "name"), _get(function, "arguments")]
-    return text_bound(_get(choice, "text"), *texts)
-
-
-def _get(part: object, key: str) -> Any:
-    """Read a field of an SDK's object or of a plain dictionary."""
-    return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)

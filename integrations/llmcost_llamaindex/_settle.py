@@ -3,14 +3,10 @@
 import logging
 from typing import Final
 
-from llmcost_llamaindex._events import (
-    Response,
-    read_summary,
-    read_usage,
-    received_bytes,
-    served_model,
-)
+from llmcost_llamaindex._chunks import received_bytes
+from llmcost_llamaindex._events import Response, read_summary, read_usage, served_model
 from llmcost_plugins.calls import OpenCall
+from llmcost_plugins.pricing.sizes import text_bound
 from llmcost_plugins.usage import Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")
@@ -37,3 +33,12 @@ def settle_answer(
         usage, served, summary, received = seen, None, None, streamed
     opened.finish(usage or summary or opened.estimated_usage(received or None), served)
     return usage is not None
+
+
+def settle_object(opened: OpenCall, response: Response | None) -> None:
+    """End a call that answered with an object of the user's: nothing of its usage is known.
+
+    Nothing is read in that object, whose fields may have any name.
+    """
+    text = "" if response is None else str(response)
+    opened.finish(opened.estimated_usage(text_bound(text) or None))

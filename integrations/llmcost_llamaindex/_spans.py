@@ -39,3 +39,8 @@ class SpanTree:
         """Return the outermost span; the span itself where nothing is known of it."""
         *_, last = self.upwards(span_id)
         return last
+
+
+def method_of(span_id: str) -> str:
+    """Return the method that a span is of: `chat` of ``OpenAI.chat-1b2c``."""
+    return span_id.partition("-")[0].rpartition(".")[2]

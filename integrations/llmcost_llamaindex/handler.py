@@ -52,6 +52,7 @@ class CostSpanHandler(NullSpanHandler):
             if isinstance(instance, BaseLLM):
                 self._models[id_] = instance
                 self._gates.put_on(instance)
+                self._book.entered(id_, instance, bound_args, tags)
         except Exception:  # noqa: BLE001 - logged and counted
             self._book.failed("the begin of a span")
 
@@ -82,7 +83,7 @@ class CostSpanHandler(NullSpanHandler):
         try:
             self._left(id_)
             if err is not None:
-                self._book.broke(id_, err)
+                self._book.dropped(id_, err)
         except Exception:  # noqa: BLE001 - logged and counted
             self._book.failed("the failure of a span")
 

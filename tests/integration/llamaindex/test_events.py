@@ -21,13 +21,8 @@ from llama_index.core.llms import (
 )
 from pydantic import BaseModel, ConfigDict
 
-from llmcost_llamaindex._events import (
-    read_request,
-    read_summary,
-    read_usage,
-    received_bytes,
-    served_model,
-)
+from llmcost_llamaindex._chunks import received_bytes
+from llmcost_llamaindex._events import read_request, read_summary, read_usage, served_model
 from llmcost_plugins.pricing.sizes import MEDIA_BOUND, MESSAGE_OVERHEAD, TOOLS_OVERHEAD
 from llmcost_plugins.usage import Trust, Usage
 
