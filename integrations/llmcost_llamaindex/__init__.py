@@ -15,12 +15,29 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
     raise MissingExtra.of("llamaindex", "llama-index-core")  # noqa: EM101 - two names, no message
 
 if TYPE_CHECKING:
+    from llmcost_llamaindex.cache import CachedLLM, CacheHitEvent, CompletionCache
     from llmcost_llamaindex.gate import BudgetGate, guard
     from llmcost_llamaindex.handler import install, uninstall
 
-__all__ = ["BudgetGate", "guard", "install", "uninstall"]
+__all__ = [
+    "BudgetGate",
+    "CacheHitEvent",
+    "CachedLLM",
+    "CompletionCache",
+    "guard",
+    "install",
+    "uninstall",
+]
 
-_HOME = {"BudgetGate": "gate", "guard": "gate", "install": "handler", "uninstall": "handler"}
+_HOME = {
+    "BudgetGate": "gate",
+    "CacheHitEvent": "cache",
+    "CachedLLM": "cache",
+    "CompletionCache": "cache",
+    "guard": "gate",
+    "install": "handler",
+    "uninstall": "handler",
+}
 
 
 __getattr__ = lazy_names(__name__, _HOME)

@@ -207,4 +207,3 @@ def _parts(raw: object) -> Iterator[object]:
 def _get(part: object, name: str) -> Any:
     """Read a field of an SDK's object or of a plain dictionary."""
     return part.get(name) if isinstance(part, Mapping) else getattr(part, name, None)
-

@@ -99,6 +99,16 @@ class CallBook:
             _set_aside(outer)
         self.clear_abandoned()
 
+    def answered_from_cache(self, span_id: str) -> None:
+        """Note that a request made here costs nothing, so that what wraps it does not count."""
+        spans = list(self.spans.upwards(span_id))
+        self.predictions.told(spans)
+        outer = next((c for s in spans if (c := self._calls.get(s))), None)
+        if outer is not None:
+            _set_aside(outer)
+            if pending.get() is outer:
+                pending.set(None)
+
     def progress(self, span_id: str, response: Response) -> None:
         """Count a chunk, and hold more before the stream outgrows its hold.
 

@@ -36,5 +36,3 @@ def close_iterator(stream: Iterator[Any]) -> None:
     close: Callable[[], Any] | None = getattr(stream, "close", None)
     if close is not None:
         close()
-
-

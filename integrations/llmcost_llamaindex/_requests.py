@@ -156,9 +156,7 @@ def structure_request(
 ) -> Request:
     """Describe a structured prediction from a template."""
     said, wanted = _without_wish(kwargs or {})
-    return Request(
-        Kind.STRUCTURE, said, {"output_cls": output_cls}, (), wanted, prompt, arguments
-    )
+    return Request(Kind.STRUCTURE, said, {"output_cls": output_cls}, (), wanted, prompt, arguments)
 
 
 def request_of(model: LLM, request: Request) -> dict[str, Any]:

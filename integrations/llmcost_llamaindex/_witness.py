@@ -20,7 +20,7 @@ from llmcost_llamaindex._events import (
     read_usage,
     served_model,
 )
-from llmcost_plugins.usage import Usage
+from llmcost_plugins.usage import Trust, Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")
 _lock: Final = threading.Lock()
@@ -59,7 +59,7 @@ class Witness:
         usage, self._streamed = read_usage(response) or self._streamed, None
         self.served = served_model(response) or self.served
         if usage is not None:
-            self.usage = usage if self.usage is None else self.usage + usage
+            self.usage = usage if self.usage is None else _sum(self.usage, usage)
 
     def see_unless_told(self, answer: Any) -> None:
         """Note what a model has returned that tells nobody of its calls."""
@@ -75,6 +75,15 @@ class Witness:
             yield
         finally:
             _watching.reset(token)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    counts = one.to_counts()
+    for name, value in other.to_counts().items():
+        known = counts.get(name)
+        counts[name] = known + value if isinstance(known, int) and isinstance(value, int) else value
+    trusts = {one.trust, other.trust}
+    return Usage.from_counts(counts, one.trust if len(trusts) == 1 else Trust.ESTIMATED)
 
 
 class _Handler(BaseEventHandler):

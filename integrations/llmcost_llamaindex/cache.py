@@ -15,18 +15,16 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
 )
-from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools import BaseTool
 from llama_index.core.types import TokenAsyncGen, TokenGen
-from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, Field, PrivateAttr
 
 from llmcost_llamaindex._answers import gathered
 from llmcost_llamaindex._delegation import close_iterator, close_stream, in_context
-from llmcost_llamaindex._hits import planned_call, record_hit
+from llmcost_llamaindex._hits import CacheHitEvent, planned_call, record_hit
 from llmcost_llamaindex._requests import (
     Request,
     chat_request,
@@ -43,7 +41,7 @@ from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.loops import on_event_loop
 from llmcost_plugins.tracker import CostTracker
 
-__all__ = ["CachedLLM", "CompletionCache"]
+__all__ = ["CacheHitEvent", "CachedLLM", "CompletionCache"]
 
 _MIRRORED: Final = (
     "callback_manager",
@@ -270,7 +268,7 @@ class CachedLLM(FunctionCallingLLM):
             ),
         )
 
-    def chat_with_tools(
+    def chat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
         self,
         tools: Tools,
         user_msg: str | ChatMessage | None = None,
@@ -288,7 +286,7 @@ class CachedLLM(FunctionCallingLLM):
             asked, lambda: self.llm.chat_with_tools(tools, **given, **flags, **asked.said)
         )
 
-    async def achat_with_tools(
+    async def achat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
         self,
         tools: Tools,
         user_msg: str | ChatMessage | None = None,
@@ -306,7 +304,7 @@ class CachedLLM(FunctionCallingLLM):
             asked, lambda: self.llm.achat_with_tools(tools, **given, **flags, **asked.said)
         )
 
-    def stream_chat_with_tools(
+    def stream_chat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
         self,
         tools: Tools,
         user_msg: str | ChatMessage | None = None,
@@ -324,7 +322,7 @@ class CachedLLM(FunctionCallingLLM):
             asked, lambda: self.llm.stream_chat_with_tools(tools, **given, **flags, **asked.said)
         )
 
-    async def astream_chat_with_tools(
+    async def astream_chat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
         self,
         tools: Tools,
         user_msg: str | ChatMessage | None = None,
@@ -365,9 +363,7 @@ class CachedLLM(FunctionCallingLLM):
             keep(look, answer, witness)
         return answer
 
-    async def _aanswer(
-        self, request: Request, call: Callable[[], Coroutine[Any, Any, Any]]
-    ) -> Any:
+    async def _aanswer(self, request: Request, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         planned = self._planned(request)
         with await arun(self._shelf.steps(planned, may_wait=True)) as look:
             if look.entry is not None:
@@ -418,7 +414,7 @@ class CachedLLM(FunctionCallingLLM):
                     yield item
                 return
             witness, seen = Witness(), None
-            stream = await asyncio.create_task(witness.watched(call()), context=context)
+            stream = await asyncio.create_task(_watched(call, witness), context=context)
             try:
                 while True:
                     with witness.watching():
@@ -442,6 +438,11 @@ def keep(look: Look, answer: Any, witness: Witness) -> None:
     """Store an answer with what its calls have used. Never raises."""
     witness.see_unless_told(answer)
     look.keep(answer, witness.usage, witness.served, witness.endings)
+
+
+async def _watched(call: Callable[[], Coroutine[Any, Any, Any]], witness: Witness) -> Any:
+    with witness.watching():
+        return await call()
 
 
 def _check(llm: object) -> None:

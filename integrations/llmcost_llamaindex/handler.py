@@ -185,6 +185,11 @@ def install(
             root.add_event_handler(ours.events)
 
 
+def installed_book() -> CallBook | None:
+    """Return what follows the calls of this process, if `install` was called."""
+    return _installed[0].book if _installed else None
+
+
 def uninstall() -> None:
     """Stop recording, and give every model the rate limiter back that it had.
 

@@ -41,6 +41,7 @@ class CompletionCache:
         namespace: keeps tenants apart; part of every key. A label in braces stands for its value,
             e.g. ``{team}``.
         sampled: whether answers of a temperature above 0 are cached, see `CacheRules`.
+        after_tools: whether answers to results of tools are, likewise.
         skip: scopes that are never cached, likewise.
         patience: how long a request waits for an identical one before it is sent all the same.
 
@@ -56,11 +57,12 @@ class CompletionCache:
         size: int = 2**30,
         namespace: str = "",
         sampled: bool = False,
+        after_tools: bool = False,
         skip: Iterable[str] = (),
         patience: timedelta = timedelta(seconds=60),
     ) -> None:
         self.folder = folder
-        self.rules = CacheRules(sampled=sampled, skip=skip)
+        self.rules = CacheRules(sampled=sampled, after_tools=after_tools, skip=skip)
         self.counter = Counter(str(folder))
         self.flights = Flights(folder)
         self._ttl = ttl
@@ -79,6 +81,7 @@ class CompletionCache:
             size=settings.cache_size,
             namespace=settings.cache_namespace,
             sampled=settings.cache_sampled,
+            after_tools=settings.cache_after_tools,
         )
 
     @property
