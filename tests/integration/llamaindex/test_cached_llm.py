@@ -394,7 +394,7 @@ def test_an_error_is_not_kept(
 def test_sixteen_threads_that_ask_the_same_make_one_call_each_prompt(
     cached: MakeCached, installed: Install, provider: SimulatedProvider
 ) -> None:
-    provider.behave("*", Behavior(latency_s=0.2))
+    provider.behave("*", Behavior(first_byte_delay=0.2))
     tracker, llm = installed(), cached()
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda n: llm.complete(f"prompt {n % 4}").text, range(16)))
@@ -406,7 +406,7 @@ def test_sixteen_threads_that_ask_the_same_make_one_call_each_prompt(
 async def test_tasks_that_ask_the_same_make_one_call(
     cached: MakeCached, installed: Install, provider: SimulatedProvider
 ) -> None:
-    provider.behave("*", Behavior(latency_s=0.2))
+    provider.behave("*", Behavior(first_byte_delay=0.2))
     tracker, llm = installed(), cached()
     await asyncio.gather(*(drain(llm.astream_chat(ASKED)) for _ in range(6)))
     assert len(provider.requests) == 1
