@@ -6,11 +6,9 @@ from typing import Any, Final, cast
 from langchain_core.language_models import BaseChatModel, ModelProfile
 
 from llmcost_plugins.errors import ModelUnsuitable
-from llmcost_plugins.pricing import CallSize, Catalog, Prices
-from llmcost_plugins.pricing.abilities import abilities, missing
+from llmcost_plugins.pricing import CallSize, Catalog, Prices, abilities
+from llmcost_plugins.pricing.abilities import why_too_long
 
-_MOST_BYTES: Final = 6
-"""A text has fewer tokens than its bytes divided by this only if it is hardly text."""
 _IN_PROFILES: Final = {
     "tools": "tool_calling",
     "structured_output": "structured_output",
@@ -20,7 +18,6 @@ _IN_PROFILES: Final = {
     "pdf": "pdf_inputs",
     "reasoning": "reasoning_output",
 }
-_MEDIA: Final = {"image": "images", "audio": "audio", "video": "video"}
 _SHARED_LIMITS: Final = ("max_input_tokens", "max_output_tokens")
 
 
@@ -36,10 +33,8 @@ def check_suitable(model: BaseChatModel, name: str, size: CallSize, prices: Pric
             msg = f"{name!r} takes no {medium}"
             raise ModelUnsuitable(msg)
     window = profile.get("max_input_tokens") or (prices.max_input_tokens if prices else None)
-    least = size.text_bytes // _MOST_BYTES if size.text_tokens is None else size.text_tokens
-    if window is not None and least > window:
-        msg = f"{name!r} takes prompts of {window:,} tokens, and this one has more than {least:,}"
-        raise ModelUnsuitable(msg)
+    if too_long := why_too_long(name, size, window):
+        raise ModelUnsuitable(too_long)
 
 
 def check_tools(model: BaseChatModel, name: str) -> None:
@@ -63,12 +58,8 @@ def needs_of(
         media: what goes in beside text, see `CallSize.media`.
         structured: whether it was made by `with_structured_output`.
     """
-    needs = {_MEDIA[medium] for medium in media if medium in _MEDIA}
-    if kwargs.get("tools"):
-        needs.add("tools")
-    if structured or kwargs.get("response_format"):
-        needs.add("structured_output")
-    return frozenset(needs)
+    asks = structured or bool(kwargs.get("response_format"))
+    return abilities.needs_of(media, tools=bool(kwargs.get("tools")), structured=asks)
 
 
 def why_unsuitable(
@@ -76,12 +67,11 @@ def why_unsuitable(
 ) -> str:
     """Say what a model cannot do of what is needed; empty when nothing is known to be missing."""
     profile: Mapping[str, Any] = model.profile or {}
-    known = abilities(catalog, catalog.resolve(name, provider))
+    known = abilities.abilities(catalog, catalog.resolve(name, provider))
     for ability, key in _IN_PROFILES.items():
         if isinstance(value := profile.get(key), bool):
             known[ability] = value
-    lacks = missing(known, needs)
-    return f"{name!r} is not known for {', '.join(lacks)}" if lacks else ""
+    return abilities.why_unsuitable(name, known, needs)
 
 
 def shared_profile(models: Sequence[BaseChatModel]) -> ModelProfile | None:

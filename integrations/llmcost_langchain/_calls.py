@@ -32,7 +32,7 @@ from llmcost_langchain._structured import STRUCTURE, Structure
 from llmcost_langchain.callback import CostCallbackHandler
 from llmcost_langchain.errors import astart, start
 from llmcost_plugins.calls import CallSpec, OpenCall
-from llmcost_plugins.capping import shorter_cap
+from llmcost_plugins.capping import first_try, second_try
 from llmcost_plugins.errors import AllModelsFailed, BudgetExceeded, LLMCostError, ModelUnsuitable
 from llmcost_plugins.failures import is_transient
 from llmcost_plugins.labels import Labels, current_labels, take_labels
@@ -106,6 +106,10 @@ class PlannedCall:
     """The parameter that caps the answer, when the caller left it to us."""
     said: Mapping[str, Any] = field(default_factory=dict)
     """The parameters as the caller gave them, without a cap of ours."""
+
+    def held_as(self, spec: CallSpec) -> "PlannedCall":
+        """Return the call with the answer's cap that *spec* has."""
+        return replace(self, spec=spec, kwargs={**self.kwargs, self.cap_name: spec.size.output_cap})
 
 
 def route_of(run: ChainRun, tracker: CostTracker | None) -> Route:
@@ -196,9 +200,9 @@ def begin(
         LedgerUnavailable: nothing can be held.
     """
     try:
-        return plan, start(tracker, _first_try(plan))
+        return plan, start(tracker, first_try(plan.spec))
     except BudgetExceeded as error:
-        other = _second_try(plan, attempt, tracker, error)
+        other = plan.held_as(second_try(tracker, plan.spec, error, is_last=attempt.is_last))
     return other, start(tracker, other.spec)
 
 
@@ -207,32 +211,10 @@ async def abegin(
 ) -> tuple[PlannedCall, OpenCall]:
     """Do what `begin` does, and wait by awaiting."""
     try:
-        return plan, await astart(tracker, _first_try(plan))
+        return plan, await astart(tracker, first_try(plan.spec))
     except BudgetExceeded as error:
-        other = _second_try(plan, attempt, tracker, error)
+        other = plan.held_as(second_try(tracker, plan.spec, error, is_last=attempt.is_last))
     return other, await astart(tracker, other.spec)
-
-
-def _first_try(plan: PlannedCall) -> CallSpec:
-    # A refusal is not recorded while a shorter answer may fit.
-    return replace(plan.spec, has_alternative=True) if plan.cap_name else plan.spec
-
-
-def _second_try(
-    plan: PlannedCall, attempt: Attempt, tracker: CostTracker, error: BudgetExceeded
-) -> PlannedCall:
-    """Return the call to try after a refusal, if there is one; raise *error* otherwise."""
-    cap = None
-    if plan.cap_name:
-        cap = shorter_cap(tracker, plan.spec, error.refusal, is_last=attempt.is_last)
-    if cap is not None:
-        size = replace(plan.spec.size, output_cap=cap)
-        spec = replace(plan.spec, size=size, may_wait=False)
-        return replace(plan, spec=spec, kwargs={**plan.kwargs, plan.cap_name: cap})
-    if plan.spec.has_alternative or not plan.cap_name:
-        raise error
-    # The same again, for the record: this refusal is the last word.
-    return replace(plan, spec=replace(plan.spec, may_wait=False))
 
 
 def _own_kwargs(

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from llmcost_llamaindex.cache import CachedLLM, CacheHitEvent, CompletionCache
     from llmcost_llamaindex.gate import BudgetGate, guard
     from llmcost_llamaindex.handler import install, uninstall
+    from llmcost_llamaindex.router import FallbackRouter
 
 __all__ = [
     "BudgetGate",
     "CacheHitEvent",
     "CachedLLM",
     "CompletionCache",
+    "FallbackRouter",
     "guard",
     "install",
     "uninstall",
@@ -34,6 +36,7 @@ _HOME = {
     "CacheHitEvent": "cache",
     "CachedLLM": "cache",
     "CompletionCache": "cache",
+    "FallbackRouter": "router",
     "guard": "gate",
     "install": "handler",
     "uninstall": "handler",

@@ -12,7 +12,7 @@ from typing import Any, Final
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.llms.structured_llm import StructuredLLM
 
-from llmcost_llamaindex._calls import LiveCall, Place, Started, pending, routed
+from llmcost_llamaindex._calls import LiveCall, Place, Started, pending, routed, wraps_router
 from llmcost_llamaindex._chunks import received_bytes
 from llmcost_llamaindex._events import (
     RUN_TAG,
@@ -49,7 +49,7 @@ class CallBook:
         self.tracker = tracker
         self.spans = SpanTree()
         self.predictions = Predictions(tracker)
-        self._defaults = defaults
+        self.defaults = defaults
         self._calls: dict[str, LiveCall] = {}
         self._streaming: dict[int, str] = {}
         self._abandoned: deque[str] = deque()
@@ -73,15 +73,14 @@ class CallBook:
         """Return where something is called, and who causes it."""
         known = tags or {}
         run = str(known.get(RUN_TAG) or self.spans.outermost(span_id))
-        return Place(span_id, run, known, self._defaults)
+        return Place(span_id, run, known, self.defaults)
 
     def begin(self, span_id: str, event: StartEvent, llm: object) -> None:
         """Note that a call starts in a span, and let its gate find it."""
-        if routed.get() is not None:
+        if routed.get() is not None or wraps_router(llm):
             return
-        spans = list(self.spans.upwards(span_id))
-        self.predictions.told(spans)
-        outer = next((c for s in spans if (c := self._calls.get(s))), None) or self._reader(llm)
+        self.predictions.told(self.spans.upwards(span_id))
+        outer = self._call_around(span_id) or self._reader(llm)
         name = str(event.model_dict.get("class_name") or "")
         call = LiveCall(
             self.tracker,
@@ -101,13 +100,20 @@ class CallBook:
 
     def answered_from_cache(self, span_id: str) -> None:
         """Note that a request made here costs nothing, so that what wraps it does not count."""
-        spans = list(self.spans.upwards(span_id))
-        self.predictions.told(spans)
-        outer = next((c for s in spans if (c := self._calls.get(s))), None)
-        if outer is not None:
+        self.predictions.told(self.spans.upwards(span_id))
+        if (outer := self._call_around(span_id)) is not None:
             _set_aside(outer)
             if pending.get() is outer:
                 pending.set(None)
+
+    def leave_to_router(self, span_id: str) -> None:
+        """Set the call aside around a router that is asked within it: the router's own calls count.
+
+        Args:
+            span_id: the span in which it is asked.
+        """
+        if routed.get() is None and (outer := self._call_around(span_id)) is not None:
+            _set_aside(outer)
 
     def progress(self, span_id: str, response: Response) -> None:
         """Count a chunk, and hold more before the stream outgrows its hold.
@@ -232,6 +238,10 @@ class CallBook:
     def failed(self, what: str) -> None:
         """Log and count that the bookkeeping failed; called in an `except` block."""
         self.tracker.note_failure("%s could not be followed", what)
+
+    def _call_around(self, span_id: str) -> LiveCall | None:
+        """Return the innermost call in whose span, or a span of which, this one was entered."""
+        return next((c for s in self.spans.upwards(span_id) if (c := self._calls.get(s))), None)
 
     def _repeats(self, call: LiveCall, response: Response | None) -> bool:
         """Tell whether a call hands on the answer of one made within it, and set it aside then.

@@ -147,3 +147,11 @@ pending: ContextVar[LiveCall | None] = ContextVar("llmcost_pending", default=Non
 routed: ContextVar[object | None] = ContextVar("llmcost_routed", default=None)
 """The router that makes the calls here: it holds and settles by itself, so recorder and gates leave
 them alone. `None` where none does."""
+
+
+def wraps_router(llm: object) -> bool:
+    """Tell whether a model hands its calls to a router, as a `StructuredLLM` does.
+
+    A gate before it would hold for the router's first model, and refuse what the next can pay for.
+    """
+    return getattr(getattr(llm, "llm", None), "holds_for_itself", False) is True

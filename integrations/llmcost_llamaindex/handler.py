@@ -140,6 +140,12 @@ _lock: Final = threading.Lock()
 _installed: Final[list[_Installation]] = []
 
 
+def installed_book() -> CallBook | None:
+    """Return the book of what is installed; `None` where nothing is."""
+    installed = _installed[:1]
+    return installed[0].book if installed else None
+
+
 def install(
     tracker: CostTracker | None = None, *, tags: Iterable[str] = (), **labels: str | int | None
 ) -> None:
@@ -183,11 +189,6 @@ def install(
             root.add_span_handler(ours.spans)
         if not any(handler is ours.events for handler in root.event_handlers):
             root.add_event_handler(ours.events)
-
-
-def installed_book() -> CallBook | None:
-    """Return what follows the calls of this process, if `install` was called."""
-    return _installed[0].book if _installed else None
 
 
 def uninstall() -> None:

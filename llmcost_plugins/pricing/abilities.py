@@ -6,6 +6,7 @@ from typing import Final
 from llmcost_plugins.errors import ConfigurationError, describe_choices
 from llmcost_plugins.pricing.catalog import Catalog
 from llmcost_plugins.pricing.entries import LOCAL_PROVIDERS
+from llmcost_plugins.pricing.estimate import CallSize
 from llmcost_plugins.pricing.resolution import Resolution
 
 _FIELDS: Final[Mapping[str, str]] = {
@@ -19,6 +20,10 @@ _FIELDS: Final[Mapping[str, str]] = {
 }
 ABILITIES: Final = (*_FIELDS, "video")
 """What a request can need of a model; of ``video`` the price map says nothing."""
+
+_MEDIA: Final = {"image": "images", "audio": "audio", "video": "video"}
+_MOST_BYTES: Final = 6
+"""A text has fewer tokens than its bytes divided by this only if it is hardly text."""
 
 
 def make_needs(needs: Iterable[str]) -> frozenset[str]:
@@ -64,3 +69,33 @@ def missing(known: Mapping[str, bool], needs: Collection[str]) -> list[str]:
     if "structured_output" in lacks and known.get("tools") is not False:
         lacks.remove("structured_output")  # a tool's arguments are a structure, too
     return lacks
+
+
+def needs_of(media: Collection[str], *, tools: bool, structured: bool) -> frozenset[str]:
+    """Return what a request needs of a model, some of `ABILITIES`.
+
+    Args:
+        media: what goes in beside text, see `CallSize.media`.
+        tools: whether it offers tools.
+        structured: whether it asks for a structure.
+    """
+    needs = {_MEDIA[medium] for medium in media if medium in _MEDIA}
+    if tools:
+        needs.add("tools")
+    if structured:
+        needs.add("structured_output")
+    return frozenset(needs)
+
+
+def why_unsuitable(name: str, known: Mapping[str, bool], needs: Collection[str]) -> str:
+    """Say what a model cannot do of what is needed; empty when nothing is known to be missing."""
+    lacks = missing(known, needs)
+    return f"{name!r} is not known for {', '.join(lacks)}" if lacks else ""
+
+
+def why_too_long(name: str, size: CallSize, window: int | None) -> str:
+    """Say that a prompt cannot fit into a model's window of so many tokens; empty if it may."""
+    least = size.text_bytes // _MOST_BYTES if size.text_tokens is None else size.text_tokens
+    if window is None or least <= window:
+        return ""
+    return f"{name!r} takes prompts of {window:,} tokens, and this one has more than {least:,}"
