@@ -78,8 +78,8 @@ FORMS: dict[str, tuple[Callable[[LLM], Any], Callable[[LLM], Any]]] = {
         lambda llm: list(llm.stream_structured_predict(City, TEMPLATE, word="yes")),
     ),
     "chat_with_tools": (
-        lambda llm: llm.chat_with_tools(TOOLS, "Is it sunny?"),
-        lambda llm: list(llm.stream_chat_with_tools(TOOLS, "Is it sunny?")),
+        lambda llm: llm.chat_with_tools(TOOLS, "What is the weather?"),
+        lambda llm: list(llm.stream_chat_with_tools(TOOLS, "What is the weather?")),
     ),
 }
 ASYNC_FORMS: dict[str, tuple[Callable[[LLM], Any], Callable[[LLM], Any]]] = {
@@ -94,8 +94,8 @@ ASYNC_FORMS: dict[str, tuple[Callable[[LLM], Any], Callable[[LLM], Any]]] = {
         lambda llm: drain(llm.astream_structured_predict(City, TEMPLATE, word="yes")),
     ),
     "chat_with_tools": (
-        lambda llm: llm.achat_with_tools(TOOLS, "Is it sunny?"),
-        lambda llm: drain(llm.astream_chat_with_tools(TOOLS, "Is it sunny?")),
+        lambda llm: llm.achat_with_tools(TOOLS, "What is the weather?"),
+        lambda llm: drain(llm.astream_chat_with_tools(TOOLS, "What is the weather?")),
     ),
 }
 
@@ -240,7 +240,7 @@ def test_a_hit_needs_no_budget(
     assert tracker.failures == 0
 
 
-@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20")
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 def test_the_second_run_of_an_agent_asks_nothing(
     make_llm: MakeLLM, tmp_path: Path, installed: Install, provider: SimulatedProvider
 ) -> None:
@@ -249,7 +249,7 @@ def test_the_second_run_of_an_agent_asks_nothing(
 
     async def run_once() -> str:
         agent = FunctionAgent(tools=TOOLS, llm=CachedLLM(make_llm(), cache=core))
-        return str(await agent.run("Is it sunny in Rome?"))
+        return str(await agent.run("What is the weather in Rome?"))
 
     provider.behave("*", Behavior())
     first = asyncio.run(run_once())
@@ -267,7 +267,7 @@ def test_answers_to_tools_are_not_kept_unless_asked_for(
 ) -> None:
     installed()
     llm = cached()
-    called = llm.chat_with_tools(TOOLS, "Is it sunny?")
+    called = llm.chat_with_tools(TOOLS, "What is the weather?")
     (call,) = llm.get_tool_calls_from_response(called)
     result = ChatMessage("sunny", role="tool", additional_kwargs={"tool_call_id": call.tool_id})
     history = [*ASKED, called.message, result]
@@ -333,7 +333,7 @@ def test_a_temperature_that_the_user_has_set_is_not_cached_and_the_packages_own_
         cached(make_llm(temperature=0.7)).chat(ASKED)
     assert core.counts.skipped == {"temperature above 0": 2}
     for _ in range(2):
-        cached(make_llm(model="o3-mini")).chat(ASKED)  # the class itself sends 1.0
+        cached(make_llm(model="o4-mini")).chat(ASKED)  # the class itself sends 1.0
         cached().chat(ASKED, temperature=0)
     assert len(provider.requests) == 4
 
@@ -394,7 +394,7 @@ def test_an_error_is_not_kept(
 def test_sixteen_threads_that_ask_the_same_make_one_call_each_prompt(
     cached: MakeCached, installed: Install, provider: SimulatedProvider
 ) -> None:
-    provider.behave("*", Behavior(first_byte_delay=0.2))
+    provider.behave("*", Behavior(delay=0.2))
     tracker, llm = installed(), cached()
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda n: llm.complete(f"prompt {n % 4}").text, range(16)))
@@ -406,7 +406,7 @@ def test_sixteen_threads_that_ask_the_same_make_one_call_each_prompt(
 async def test_tasks_that_ask_the_same_make_one_call(
     cached: MakeCached, installed: Install, provider: SimulatedProvider
 ) -> None:
-    provider.behave("*", Behavior(first_byte_delay=0.2))
+    provider.behave("*", Behavior(delay=0.2))
     tracker, llm = installed(), cached()
     await asyncio.gather(*(drain(llm.astream_chat(ASKED)) for _ in range(6)))
     assert len(provider.requests) == 1
