@@ -10,11 +10,12 @@ from llama_index.core.instrumentation.events.llm import (
     LLMCompletionStartEvent,
 )
 from llama_index.core.llms.llm import LLM
-from llama_index.core.program.function_program import get_function_tool
+from llama_index.core.program.function_program import FunctionCallingProgram, get_function_tool
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 
 from llmcost_llamaindex._events import StartEvent
 from llmcost_llamaindex._families import (
+    ANTHROPIC,
     OPENAI,
     capped,
     family_of,
@@ -27,6 +28,14 @@ from llmcost_plugins.errors import ModelUnsuitable
 
 _FORMAT: Final = "Here's a JSON schema to follow. Output a valid JSON object, do not repeat it." * 2
 """About what LlamaIndex adds to a prompt for models that call no tools."""
+
+_PROGRAM: Final = {
+    "": "__call__",
+    "a": "acall",
+    "stream_": "stream_call",
+    "astream_": "astream_call",
+}
+"""What LlamaIndex calls the methods of its programs, by the prefix of a model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class Prepared:
         args: its positional arguments.
         kwargs: those by name, as the caller gave them.
         event: what is about to be sent, in the form in which LlamaIndex tells it.
+        asked: whose method it is, where it is not the model's.
         listens: whether what it returns does not show the provider's answer.
         options: the name of the argument that holds the parameters for the provider; empty where
             they are arguments themselves.
@@ -67,6 +77,7 @@ class Prepared:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     event: StartEvent
+    asked: Any = None
     listens: bool = False
     options: str = ""
 
@@ -87,10 +98,7 @@ class Prepared:
 
     def call(self, kwargs: Mapping[str, Any]) -> Any:
         """Ask the model."""
-        if self.options and makes_own_request(self.llm):
-            # LlamaIndex's general way: it asks by `chat_with_tools`, which tells what it has cost.
-            return getattr(LLM, self.method)(self.llm, *self.args, **kwargs)
-        return getattr(self.llm, self.method)(*self.args, **kwargs)
+        return getattr(self.asked or self.llm, self.method)(*self.args, **kwargs)
 
 
 class Ask(Protocol):
@@ -219,15 +227,20 @@ class StructureAsk:
     def prepare(self, llm: LLM, form: Form, *, reports_usage: bool) -> Prepared:
         """See `Ask.prepare`."""
         params = _params(llm, self.llm_kwargs, form, reports_usage=reports_usage)
-        # The message of a template may be one of the conversation.
-        args = (self.output_cls, self.prompt)
+        args: tuple[Any, ...] = (self.output_cls, self.prompt)
         kwargs = {"llm_kwargs": params, **self.prompt_args}
         messages = llm._extend_messages(  # noqa: SLF001 - as LlamaIndex's own method does
             self.prompt.format_messages(**self.prompt_args)
         )
         event = structure_event(llm, self.output_cls, messages, params)
+        asked: Any = llm
         method = f"{form.prefix}structured_predict"
-        return Prepared(llm, method, args, kwargs, event, listens=True, options="llm_kwargs")
+        if makes_own_request(llm) and llm.metadata.is_function_calling_model:
+            asked, method = _by_tools(llm, self.output_cls, self.prompt), _PROGRAM[form.prefix]
+            args = ()
+        return Prepared(
+            llm, method, args, kwargs, event, asked=asked, listens=True, options="llm_kwargs"
+        )
 
 
 def sendable(messages: Sequence[ChatMessage], llm: LLM) -> list[ChatMessage]:
@@ -280,6 +293,20 @@ def structure_event(
         return tools_event(llm, [get_function_tool(output_cls)], asked)
     schema_text = output_cls.model_json_schema()
     return chat_event(llm, messages, {**params, "response_format": [schema_text, _FORMAT]})
+
+
+def _by_tools(llm: LLM, output_cls: Any, prompt: PromptTemplate) -> FunctionCallingProgram:
+    """Return what asks a model for a structure as the arguments of a tool that it has to call.
+
+    LlamaIndex's own way to make one leaves the choice open with Anthropic's class.
+    """
+    return FunctionCallingProgram.from_defaults(
+        output_cls=output_cls,
+        prompt=prompt,
+        llm=llm,
+        tool_required=True,
+        tool_choice={"type": "any"} if family_of(llm) == ANTHROPIC else None,
+    )
 
 
 def text_of(answer: Any) -> str:

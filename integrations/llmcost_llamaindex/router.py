@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, closing
 from datetime import timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -41,6 +41,8 @@ from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.policies import PolicyLike, make_policy
 from llmcost_plugins.tracker import CostTracker
 
+_OF_MODELS: Final = ("system_prompt", "output_parser", "query_wrapper_prompt")
+_STAYS: Final = frozenset({"callback_manager", "cool_downs", "rate_limiter", "tracker"})
 _COOL_DOWN: Final = timedelta(seconds=30)
 _dispatcher: Final = get_dispatcher(__name__)
 
@@ -64,7 +66,8 @@ class FallbackRouter(FunctionCallingLLM):
     router hears of a failure (OpenAI's class twelve times by default, for ten seconds and more).
     One router serves one event loop, as its models' clients do.
 
-    It pickles; its `tracker`, its `cool_downs` and a policy that cannot be pickled stay behind.
+    It pickles, with its models' credentials as LlamaIndex's models do; its `tracker`, `cool_downs`
+    and `callback_manager` belong to the process and stay behind. A deep copy shares the models.
     What `to_dict` says of it is for keys and logs: it has no credentials, and `from_dict` refuses.
 
     Attributes:
@@ -113,17 +116,64 @@ class FallbackRouter(FunctionCallingLLM):
         if not flat:
             msg = "a router needs at least one model; pass them from preferred to cheapest"
             raise ConfigurationError(msg)
+        for name in _OF_MODELS:
+            if options.get(name) is not None:
+                msg = (
+                    f"{name!r} belongs to the models: give it to each of them, not to their router"
+                )
+                raise ConfigurationError(msg)
         fields: dict[str, Any] = {"models": flat, "tracker": tracker, "policy": policy, **options}
         super().__init__(**fields)
-        made = make_policy(policy, [name_of(model) for model in flat])
-        self._ladder = Ladder(flat, made, self.cool_downs)
+        self._build()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "models":
+            msg = "the models of a router do not change; make a new FallbackRouter"
+            raise ConfigurationError(msg)
         super().__setattr__(name, value)
+        if name in {"policy", "cool_downs"}:
+            self._build()
         if name == "callback_manager" and "models" in self.__dict__:
             # `Settings.llm` hands its own on so, and only the models use it.
             for model in self.models:
                 model.callback_manager = value
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return a router of its own over the same models: their clients cannot be copied."""
+        return self.model_copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickles. LlamaIndex's own way takes the rest away from this router, too."""
+        state = {name: value for name, value in self.__dict__.items() if name not in _STAYS}
+        return {
+            "__dict__": state,
+            "__pydantic_extra__": None,
+            "__pydantic_fields_set__": self.model_fields_set & state.keys(),
+            "__pydantic_private__": None,
+        }
+
+    def to_dict(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ARG002 - LlamaIndex's signature
+        """Say what the router is, without credentials.
+
+        Args:
+            kwargs: taken for LlamaIndex's sake.
+        """
+        return {
+            "class_name": self.class_name(),
+            "models": [model.to_payload() for model in self.models],
+            "policy": self.policy if isinstance(self.policy, str) else type(self.policy).__name__,
+            "stream_usage": self.stream_usage,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:  # noqa: ARG003 - see to_dict
+        """Refuse: what `to_dict` says has neither the models' classes nor their credentials.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        msg = "a router is made of its models: call FallbackRouter(models), or pickle it"
+        raise ConfigurationError(msg)
 
     @classmethod
     def class_name(cls) -> str:
@@ -337,6 +387,10 @@ class FallbackRouter(FunctionCallingLLM):
         """Do what `stream_structured_predict` does."""
         ask = StructureAsk(output_cls, prompt, llm_kwargs or {}, prompt_args)
         return self._ladder.astream(ask, self._route())
+
+    def _build(self) -> None:
+        made = make_policy(self.policy, [name_of(model) for model in self.models])
+        self._ladder = Ladder(self.models, made, self.cool_downs)
 
     def _route(self) -> Route:
         return route_of(self.tracker, reports_usage=self.stream_usage)
