@@ -23,7 +23,8 @@ from llama_index.core.types import TokenAsyncGen, TokenGen
 from pydantic import BaseModel, Field, PrivateAttr
 
 from llmcost_llamaindex._answers import gathered
-from llmcost_llamaindex._delegation import close_iterator, close_stream, in_context
+from llmcost_llamaindex._closing import aclose, close
+from llmcost_llamaindex._contexts import in_context
 from llmcost_llamaindex._hits import CacheHitEvent, planned_call, record_hit
 from llmcost_llamaindex._requests import (
     Request,
@@ -393,7 +394,7 @@ class CachedLLM(FunctionCallingLLM):
                         seen = gathered(seen, item)
                         yield item
                 finally:
-                    close_iterator(stream)
+                    close(stream)
             keep(look, seen, witness)
 
     def _astream(
@@ -424,7 +425,7 @@ class CachedLLM(FunctionCallingLLM):
                     seen = gathered(seen, item)
                     yield item
             finally:
-                await close_stream(stream)
+                await aclose(stream)
             keep(look, seen, witness)
 
     def _planned(self, request: Request, *, streamed: bool = False) -> Planned:
