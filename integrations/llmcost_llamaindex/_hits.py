@@ -14,6 +14,7 @@ from llmcost_llamaindex._calls import Place
 from llmcost_llamaindex._requests import Request
 from llmcost_llamaindex._shelf import Planned
 from llmcost_plugins.cache import CachedAnswer
+from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.labels import Labels, current_labels
 from llmcost_plugins.money import usd_string
 from llmcost_plugins.pricing import CallSize
@@ -65,14 +66,18 @@ def planned_call(
     return Planned(model, request, spec, tracker, streamed)
 
 
-def record_hit(entry: CachedAnswer, planned: Planned) -> None:
+def leave_to_cache() -> None:
+    """Set aside the call around a request that the cache answers: nothing is billed for it."""
+    book, span_id = handler.installed_book(), active_span_id.get()
+    if book is not None and span_id is not None:
+        book.answered_from_cache(span_id)
+
+
+def record_hit(entry: CachedAnswer, planned: Planned) -> OpenCall:
     """Record a call that the cache has answered, and tell LlamaIndex's handlers."""
     usage = entry.usage or Usage(trust=Trust.ESTIMATED)
     opened = planned.tracker.answered(planned.spec, usage, entry.served)
     saved = None if entry.usage is None or opened.outcome is None else opened.outcome.saved
-    book, span_id = handler.installed_book(), active_span_id.get()
-    if book is not None and span_id is not None:
-        book.answered_from_cache(span_id)
     _dispatcher.event(
         CacheHitEvent(
             model=planned.spec.model,
@@ -81,3 +86,4 @@ def record_hit(entry: CachedAnswer, planned: Planned) -> None:
             stored_at=entry.at.isoformat(),
         )
     )
+    return opened

@@ -121,7 +121,8 @@ def chat_request(
         flags: how it may call them.
     """
     said, wanted = _without_wish(kwargs)
-    asked = {} if tools is None else {"tools": list(tools), "flags": dict(flags or {})}
+    set_flags = {name: value for name, value in (flags or {}).items() if value}
+    asked = {} if tools is None else {"tools": list(tools), "flags": set_flags}
     return Request(Kind.CHAT, said, asked, list(messages), wanted)
 
 

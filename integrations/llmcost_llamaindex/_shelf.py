@@ -15,13 +15,15 @@ from llmcost_llamaindex._answers import (
     stream_of,
 )
 from llmcost_llamaindex._requests import Request, asked_of, request_of
+from llmcost_llamaindex._witness import Witness
 from llmcost_plugins.cache import CachedAnswer, CompletionCache, NoKey, Visit
 from llmcost_plugins.cache.shared import shared_cache
-from llmcost_plugins.cache.visits import Steps
-from llmcost_plugins.calls import CallSpec
+from llmcost_plugins.cache.visits import Steps, arun, run
+from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.loops import on_event_loop
+from llmcost_plugins.pricing.cost import cost_of
 from llmcost_plugins.tracker import CostTracker
-from llmcost_plugins.usage import Usage
 
 _log: Final = logging.getLogger("llmcost_plugins")
 
@@ -51,56 +53,63 @@ class Look:
     Attributes:
         entry: what was stored, if there is something.
         answer: the answer made of it: what the method returns, or the items of a stream.
+        planned: the request.
+        witness: sees what asking the model leads to.
     """
 
     def __init__(self, planned: Planned, visit: Visit, answer: Any = None) -> None:
         self.entry = visit.found
         self.answer = answer
-        self._planned = planned
+        self.planned = planned
+        self.witness = Witness()
         self._visit = visit
 
-    def keep(
-        self,
-        answer: Any,
-        usage: Usage | None,
-        served: str | None,
-        endings: set[str],
-        cost: int | None = None,
-    ) -> None:
+    def keep(self, answer: Any, opened: OpenCall | None = None) -> None:
         """Store an answer that has arrived, unless it is not worth it. Never raises.
 
         Args:
             answer: see `entry_of`.
-            usage: what it has used.
-            served: the model's name as the provider reported it.
-            endings: why it has ended.
-            cost: what it has cost, in nano-dollars.
+            opened: its call, where one was held for; by default what the witness has seen counts.
         """
-        visit, planned = self._visit, self._planned
+        visit, witness = self._visit, self.witness
         if not visit.stores or answer is None:
             return
-        why = not_worth_keeping(endings)
+        witness.see_unless_told(answer)
+        why = not_worth_keeping(witness.endings)
         if why:
             visit.skip(why)
             return
         try:
-            tracker, spec = planned.tracker, planned.spec
-            labels = tracker.subject_of(spec).labels
-            entry = entry_of(
-                planned.request,
-                answer,
-                tracker.now(),
-                usage=usage,
-                served=served,
-                model=spec.model,
-                provider=spec.provider,
-                cost=cost,
-                feature=labels.values.get("feature", ""),
+            tracker, spec = self.planned.tracker, self.planned.spec
+            labels = tracker.subject_of(spec).labels if opened is None else opened.call.labels
+            facts = self._bought(opened)
+            feature = labels.values.get("feature", "")
+            visit.keep(
+                entry_of(
+                    self.planned.request,
+                    answer,
+                    tracker.now(),
+                    model=spec.model,
+                    provider=spec.provider,
+                    served=witness.served,
+                    feature=feature,
+                    **facts,
+                ),
+                labels,
             )
-            visit.keep(entry, labels)
         except Exception as error:  # noqa: BLE001 - the answer is paid for and must arrive
             _log.warning("a completion could not be cached: %s", error)
             visit.skip("no plain form")
+
+    def _bought(self, opened: OpenCall | None) -> dict[str, Any]:
+        """Return what the answer has used and cost."""
+        if opened is not None and opened.outcome is not None:
+            return {"usage": opened.outcome.usage, "cost": opened.outcome.cost}
+        usage, spec, tracker = self.witness.usage, self.planned.spec, self.planned.tracker
+        prices = tracker.catalog.resolve(spec.model, spec.provider).prices
+        if usage is None or prices is None:
+            return {"usage": usage}
+        return {"usage": usage, "cost": cost_of(usage, prices, tracker.now()).nano}
 
     def __enter__(self) -> Self:
         self._visit.__enter__()
@@ -134,6 +143,14 @@ class Shelf:
             )
             raise ConfigurationError(msg)
         self._cache = cache
+
+    def look(self, planned: Planned) -> Look:
+        """Look for the answer to a request; wait for it if somebody is asking."""
+        return run(self.steps(planned, may_wait=not on_event_loop()))
+
+    async def alook(self, planned: Planned) -> Look:
+        """Do what `look` does, and wait by awaiting."""
+        return await arun(self.steps(planned, may_wait=True))
 
     def steps(self, planned: Planned, *, may_wait: bool) -> Generator[float, None, Look]:
         """Look for the answer to a request, see `CompletionCache.visit`.

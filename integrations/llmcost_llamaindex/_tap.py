@@ -21,6 +21,7 @@ from llmcost_llamaindex._events import (
     served_model,
 )
 from llmcost_llamaindex._settle import settle_answer
+from llmcost_llamaindex._witness import Witness
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.tracker import CostTracker
 from llmcost_plugins.usage import Usage
@@ -34,9 +35,13 @@ class Tap:
         tracker: where a failure to follow it is noted.
         listens: whether the answer is known by the model's events alone, since what its method
             returns does not show it.
+        witness: sees what the cache has to know of the answer.
     """
 
-    def __init__(self, opened: OpenCall, tracker: CostTracker, *, listens: bool) -> None:
+    def __init__(
+        self, opened: OpenCall, tracker: CostTracker, witness: Witness, *, listens: bool
+    ) -> None:
+        self._witness = witness
         self._opened = opened
         self._tracker = tracker
         self._listens = listens
@@ -70,6 +75,7 @@ class Tap:
 
         Never raises: the dispatcher would swallow it.
         """
+        self._witness.hear(event)
         if not self._listens:
             return
         try:

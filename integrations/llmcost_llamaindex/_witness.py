@@ -61,6 +61,16 @@ class Witness:
         if usage is not None:
             self.usage = usage if self.usage is None else _sum(self.usage, usage)
 
+    def hear(self, event: BaseEvent) -> None:
+        """Note what an event tells. Never raises: the dispatcher would swallow it unseen."""
+        try:
+            if isinstance(event, PROGRESS_EVENTS):
+                self.see_part(event.response)
+            elif isinstance(event, END_EVENTS) and event.response is not None:
+                self.see(event.response)
+        except Exception:
+            _log.exception("a %s could not be read for the cache", type(event).__name__)
+
     def see_unless_told(self, answer: Any) -> None:
         """Note what a model has returned that tells nobody of its calls."""
         if not self._calls and isinstance(answer, ChatResponse | CompletionResponse):
@@ -92,15 +102,8 @@ class _Handler(BaseEventHandler):
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:  # noqa: ARG002 - the signature
         """Note what an event says. Never raises."""
         witness = _watching.get()
-        if witness is None:
-            return
-        try:
-            if isinstance(event, PROGRESS_EVENTS):
-                witness.see_part(event.response)
-            elif isinstance(event, END_EVENTS) and event.response is not None:
-                witness.see(event.response)
-        except Exception:  # noqa: BLE001 - the dispatcher would swallow it unseen
-            _log.exception("a %s could not be read for the cache", type(event).__name__)
+        if witness is not None:
+            witness.hear(event)
 
 
 _watching: ContextVar[Witness | None] = ContextVar("llmcost_witness", default=None)

@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 from llmcost_llamaindex._answers import gathered
 from llmcost_llamaindex._closing import aclose, close
 from llmcost_llamaindex._contexts import in_context
-from llmcost_llamaindex._hits import CacheHitEvent, planned_call, record_hit
+from llmcost_llamaindex._hits import CacheHitEvent, leave_to_cache, planned_call, record_hit
 from llmcost_llamaindex._requests import (
     Request,
     chat_request,
@@ -34,12 +34,11 @@ from llmcost_llamaindex._requests import (
     prediction_request,
     structure_request,
 )
-from llmcost_llamaindex._shelf import Look, Planned, Shelf
+from llmcost_llamaindex._shelf import Planned, Shelf
 from llmcost_llamaindex._witness import Witness
 from llmcost_plugins.cache import CompletionCache
-from llmcost_plugins.cache.visits import arun, run
+from llmcost_plugins.cache.visits import arun
 from llmcost_plugins.errors import ConfigurationError
-from llmcost_plugins.loops import on_event_loop
 from llmcost_plugins.tracker import CostTracker
 
 __all__ = ["CacheHitEvent", "CachedLLM", "CompletionCache"]
@@ -354,26 +353,26 @@ class CachedLLM(FunctionCallingLLM):
 
     def _answer(self, request: Request, call: Callable[[], Any]) -> Any:
         planned = self._planned(request)
-        with run(self._shelf.steps(planned, may_wait=not on_event_loop())) as look:
+        with self._shelf.look(planned) as look:
             if look.entry is not None:
+                leave_to_cache()
                 record_hit(look.entry, planned)
                 return look.answer
-            witness = Witness()
-            with witness.watching():
+            with look.witness.watching():
                 answer = call()
-            keep(look, answer, witness)
+            look.keep(answer)
         return answer
 
     async def _aanswer(self, request: Request, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         planned = self._planned(request)
-        with await arun(self._shelf.steps(planned, may_wait=True)) as look:
+        with await self._shelf.alook(planned) as look:
             if look.entry is not None:
+                leave_to_cache()
                 record_hit(look.entry, planned)
                 return look.answer
-            witness = Witness()
-            with witness.watching():
+            with look.witness.watching():
                 answer = await call()
-            keep(look, answer, witness)
+            look.keep(answer)
         return answer
 
     def _stream(self, request: Request, call: Callable[[], Any]) -> Generator[Any]:
@@ -381,13 +380,14 @@ class CachedLLM(FunctionCallingLLM):
 
     def _pulled(self, request: Request, call: Callable[[], Any]) -> Generator[Any]:
         planned = self._planned(request, streamed=True)
-        with run(self._shelf.steps(planned, may_wait=not on_event_loop())) as look:
+        with self._shelf.look(planned) as look:
             if look.entry is not None:
+                leave_to_cache()
                 record_hit(look.entry, planned)
                 yield from look.answer
                 return
-            witness, seen = Witness(), None
-            with witness.watching():
+            seen = None
+            with look.witness.watching():
                 stream = call()
                 try:
                     for item in stream:
@@ -395,7 +395,7 @@ class CachedLLM(FunctionCallingLLM):
                         yield item
                 finally:
                     close(stream)
-            keep(look, seen, witness)
+            look.keep(seen)
 
     def _astream(
         self, request: Request, call: Callable[[], Coroutine[Any, Any, Any]]
@@ -410,11 +410,12 @@ class CachedLLM(FunctionCallingLLM):
         steps = context.run(self._shelf.steps, planned, may_wait=True)
         with await arun(steps) as look:
             if look.entry is not None:
+                context.run(leave_to_cache)
                 context.run(record_hit, look.entry, planned)
                 for item in look.answer:
                     yield item
                 return
-            witness, seen = Witness(), None
+            seen, witness = None, look.witness
             stream = await asyncio.create_task(_watched(call, witness), context=context)
             try:
                 while True:
@@ -426,19 +427,13 @@ class CachedLLM(FunctionCallingLLM):
                     yield item
             finally:
                 await aclose(stream)
-            keep(look, seen, witness)
+            look.keep(seen)
 
     def _planned(self, request: Request, *, streamed: bool = False) -> Planned:
         return planned_call(self.llm, request, self.tracker, streamed=streamed)
 
 
 _END: Final = object()
-
-
-def keep(look: Look, answer: Any, witness: Witness) -> None:
-    """Store an answer with what its calls have used. Never raises."""
-    witness.see_unless_told(answer)
-    look.keep(answer, witness.usage, witness.served, witness.endings)
 
 
 async def _watched(call: Callable[[], Coroutine[Any, Any, Any]], witness: Witness) -> Any:

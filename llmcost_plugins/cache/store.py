@@ -61,8 +61,18 @@ class CompletionCache:
         skip: Iterable[str] = (),
         patience: timedelta = timedelta(seconds=60),
     ) -> None:
+        scopes = tuple(skip)
         self.folder = folder
-        self.rules = CacheRules(sampled=sampled, after_tools=after_tools, skip=skip)
+        self._settings: dict[str, Any] = {
+            "ttl": ttl,
+            "size": size,
+            "namespace": namespace,
+            "sampled": sampled,
+            "after_tools": after_tools,
+            "skip": scopes,
+            "patience": patience,
+        }
+        self.rules = CacheRules(sampled=sampled, after_tools=after_tools, skip=scopes)
         self.counter = Counter(str(folder))
         self.flights = Flights(folder)
         self._ttl = ttl
@@ -83,6 +93,10 @@ class CompletionCache:
             sampled=settings.cache_sampled,
             after_tools=settings.cache_after_tools,
         )
+
+    def __reduce__(self) -> tuple[Callable[..., "CompletionCache"], tuple[Any, ...]]:
+        """Pickle as what it was made of: another process uses the same folder."""
+        return _remade, (type(self), self.folder, self._settings)
 
     @property
     def counts(self) -> CacheCounts:
@@ -227,6 +241,12 @@ class CompletionCache:
         if self._opened is not None and _identity(self.folder) != self._opened[1]:
             with self._lock:
                 self._opened = None  # deleted or replaced while in use: begin anew
+
+
+def _remade(
+    kind: type[CompletionCache], folder: Path, settings: Mapping[str, Any]
+) -> CompletionCache:
+    return kind(folder, **settings)
 
 
 _Identity = tuple[int, int] | None
