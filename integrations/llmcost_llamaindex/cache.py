@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -88,6 +88,7 @@ class CachedLLM(FunctionCallingLLM):
     llm: LLM = Field(exclude=True)
     cache: Any = Field(default=True, exclude=True, repr=False)
     tracker: CostTracker | None = Field(default=None, exclude=True, repr=False)
+    caches_by_itself: ClassVar[bool] = True
     _shelf: Shelf = PrivateAttr()
 
     def __init__(
@@ -444,6 +445,9 @@ async def _watched(call: Callable[[], Coroutine[Any, Any, Any]], witness: Witnes
 def _check(llm: object) -> None:
     if isinstance(llm, CachedLLM):
         msg = "the model caches already: pass the one that is within it, or use it as it is"
+        raise ConfigurationError(msg)
+    if getattr(llm, "holds_for_itself", False) is True:
+        msg = "a router has a cache of its own: FallbackRouter(models, cache=...)"
         raise ConfigurationError(msg)
     if not isinstance(llm, LLM):
         msg = f"CachedLLM takes a model of LlamaIndex, such as OpenAI(...), not {llm!r}"
