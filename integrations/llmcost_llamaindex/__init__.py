@@ -16,6 +16,7 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
 
 if TYPE_CHECKING:
     from llmcost_llamaindex.cache import CachedLLM, CacheHitEvent, CompletionCache
+    from llmcost_llamaindex.embeddings_cache import EmbeddingsCache
     from llmcost_llamaindex.gate import BudgetGate, guard
     from llmcost_llamaindex.handler import install, uninstall
     from llmcost_llamaindex.router import FallbackRouter
@@ -25,6 +26,7 @@ __all__ = [
     "CacheHitEvent",
     "CachedLLM",
     "CompletionCache",
+    "EmbeddingsCache",
     "FallbackRouter",
     "guard",
     "install",
@@ -36,6 +38,7 @@ _HOME = {
     "CacheHitEvent": "cache",
     "CachedLLM": "cache",
     "CompletionCache": "cache",
+    "EmbeddingsCache": "embeddings_cache",
     "FallbackRouter": "router",
     "guard": "gate",
     "install": "handler",

@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from types import FunctionType
 from typing import Any, Final
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.llms.llm import LLM
 from llama_index.core.prompts import BasePromptTemplate
@@ -62,6 +63,7 @@ _SECRETS: Final = (
 )
 _SENDERS: Final = ("client", "session", "lock", "boto", "model_meta", "tokenizer")
 """What a model's private attributes have in their names that only do the sending."""
+_OF_BATCHES: Final = frozenset({"embed_batch_size", "embeddings_cache"})
 _STATEFUL: Final = ("track_previous_responses", "use_previous_response_id")
 _ENDPOINTS: Final = ("api_base", "base_url", "endpoint_url", "azure_endpoint")
 _NOT_OF_THE_MESSAGE: Final = USAGE_KEYS | {NOTE_KEY}
@@ -158,6 +160,25 @@ def structure_request(
     """Describe a structured prediction from a template."""
     said, wanted = _without_wish(kwargs or {})
     return Request(Kind.STRUCTURE, said, {"output_cls": output_cls}, (), wanted, prompt, arguments)
+
+
+def facts_of(model: BaseEmbedding) -> dict[str, Any]:
+    """Return everything about an embedding model that changes its vectors.
+
+    Raises:
+        NoKey: a field has no canonical form.
+    """
+    kind = type(model)
+    facts = {name: getattr(model, name) for name in kind.model_fields if name not in _OF_BATCHES}
+    # Such as the engine that OpenAI's class chooses for queries; objects there do the sending.
+    private = model.__pydantic_private__ or {}
+    chosen = {name: value for name, value in private.items() if isinstance(value, str | int)}
+    return {
+        "framework": "llama_index",
+        "form": "embedding",
+        "kind": f"{kind.__module__}.{kind.__qualname__}",
+        "model": _plain({**facts, **chosen}).form,
+    }
 
 
 def request_of(model: LLM, request: Request) -> dict[str, Any]:

@@ -135,6 +135,14 @@ class CompletionCache:
         self.counter.add("stored")
         return True
 
+    def delete(self, key: str) -> bool:
+        """Remove an answer; return False when there was none or that did not work."""
+        try:
+            return bool(self._cache().delete(key))
+        except Exception as error:  # noqa: BLE001 - a cache must not stop a chain
+            self._failed("cleaned", error)
+            return False
+
     def visit(self, key: str, clock: Callable[[], datetime], *, may_wait: bool = True) -> Steps:
         """Find an answer, or wait for the one that somebody is asking for; see `visits.run`.
 
@@ -206,7 +214,7 @@ class CompletionCache:
         except BrokenEntry as error:
             self.counter.add("rejected")
             self.counter.warn("a row was removed: %s", error)
-            self._discard(key)
+            self.delete(key)
             return None
         except Exception as error:  # noqa: BLE001 - a cache must not stop a chain
             self._failed("read", error)
@@ -229,12 +237,6 @@ class CompletionCache:
                 self.flights.close()
             assert self._opened is not None  # noqa: S101 - set above, or by another thread
             return self._opened[0]
-
-    def _discard(self, key: str) -> None:
-        try:
-            self._cache().delete(key)
-        except Exception as error:  # noqa: BLE001 - a broken row is a miss already
-            self._failed("cleaned", error)
 
     def _failed(self, what: str, error: Exception) -> None:
         self.counter.failed(what, error)
