@@ -11,6 +11,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     LogProb,
 )
+
 from llmcost_llamaindex._requests import NOTE_KEY, USAGE_KEYS, Kind, Request
 from llmcost_plugins.cache import CachedAnswer
 

@@ -260,7 +260,9 @@ def _own_temperature(model: LLM) -> Any:
     own = getattr(model, "temperature", None)
     told = type(model).model_fields.get("temperature")
     unset = told is not None and own == told.default
-    return None if unset or own == _OWN_TEMPERATURE and _takes_no_temperature(model) else own
+    if unset or (own == _OWN_TEMPERATURE and _takes_no_temperature(model)):
+        return None
+    return own
 
 
 def _takes_no_temperature(model: LLM) -> bool:
@@ -296,20 +298,18 @@ def _is_options(name: object) -> bool:
 
 
 def _other(value: Any) -> Any:
-    """Give classes and models of pydantic by what they say; secrets have no part in a key."""
+    """Give what is no plain value by what it says; secrets have no part in a key."""
     if isinstance(value, SecretStr | SecretBytes):
         return None
     if isinstance(value, BaseTool):
-        told = value.metadata
-        return {
-            "$tool": told.name,
-            "description": told.description,
-            "parameters": told.get_parameters_dict(),
-        }
-    if isinstance(value, BasePromptTemplate):
-        return {"$template": type(value).__qualname__, **value.model_dump(mode="json")}
+        told, parameters = value.metadata, value.metadata.get_parameters_dict()
+        return {"$tool": told.name, "description": told.description, "parameters": parameters}
     if isinstance(value, BaseModel):
         return {"$model": type(value).__qualname__, **value.model_dump()}
+    return _of_python(value)
+
+
+def _of_python(value: Any) -> Any:
     if isinstance(value, type) and issubclass(value, BaseModel):
         return {"$schema_of": value.__qualname__, "schema": value.model_json_schema()}
     if isinstance(value, Enum):
@@ -350,8 +350,8 @@ def _ids(blocks: Iterable[Mapping[str, Any]], said: Mapping[str, Any]) -> list[s
     found = [block.get("tool_call_id") for block in blocks]
     calls = said.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
-        for name in ("id", "call_id"):
-            found.append(call.get(name) if isinstance(call, Mapping) else getattr(call, name, None))
+        fields = call if isinstance(call, Mapping) else vars(call)
+        found += [fields.get("id"), fields.get("call_id")]
     found += [said.get("tool_call_id"), said.get("call_id")]
     return [one for one in found if isinstance(one, str) and one]
 

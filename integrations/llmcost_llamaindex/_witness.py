@@ -68,7 +68,7 @@ class Witness:
                 self.see_part(event.response)
             elif isinstance(event, END_EVENTS) and event.response is not None:
                 self.see(event.response)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged
             _log.exception("a %s could not be read for the cache", type(event).__name__)
 
     def see_unless_told(self, answer: Any) -> None:

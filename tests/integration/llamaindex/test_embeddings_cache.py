@@ -130,7 +130,7 @@ def test_another_process_finds_them(
         "import pickle, sys; model = pickle.load(sys.stdin.buffer);"
         "print(repr(model.get_text_embedding('one')))"
     )
-    ran = subprocess.run(  # noqa: S603 - the program is above
+    ran = subprocess.run(
         [sys.executable, "-c", program], input=pickle.dumps(model), capture_output=True, check=True
     )
     assert ran.stdout.decode().strip() == repr(vector)

@@ -1,4 +1,4 @@
-"""The router's own cache: looks before it holds, serves streams, and is the cache of `CachedLLM`."""
+"""The router's own cache: it looks before it holds, and serves streams."""
 
 import asyncio
 import pickle
@@ -201,7 +201,7 @@ def test_its_answers_are_those_of_a_cached_model(
 
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 @pytest.mark.parametrize("with_recorder", [False, True])
-def test_the_second_run_of_an_agent_asks_nothing(
+def test_the_second_run_of_an_agent_asks_nothing(  # noqa: PLR0913, PLR0917 - fixtures
     with_recorder: bool,
     make_llm: MakeLLM,
     core: CompletionCache,
@@ -214,7 +214,11 @@ def test_the_second_run_of_an_agent_asks_nothing(
 
     async def run_once() -> str:
         llm = FallbackRouter([make_llm()], tracker=tracker, cache=core)
-        return str(await FunctionAgent(tools=TOOLS, llm=llm).run("What is the weather in Rome?"))
+        return str(
+            await FunctionAgent(tools=[*TOOLS], llm=llm).run(
+                user_msg="What is the weather in Rome?"
+            )
+        )
 
     first = asyncio.run(run_once())
     sent = len(provider.requests)
@@ -256,7 +260,7 @@ def test_a_stream_that_is_left_is_not_kept(
     llm = router()
     stream = llm.stream_chat(ASKED)
     next(iter(stream))
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert core.counts.stored == 0
     provider.behave("*", Behavior(finish_reason="length"), times=1)
     list(llm.stream_chat(ASKED))
@@ -275,12 +279,10 @@ def test_tenants_do_not_see_each_others_answers(
     core.close()
 
 
-def test_a_pickled_router_uses_the_same_folder(
-    router: MakeRouter, tracker: CostTracker, provider: SimulatedProvider
-) -> None:
+def test_a_pickled_router_uses_the_same_folder(router: MakeRouter, tracker: CostTracker) -> None:
     llm = router()
     llm.chat(ASKED)
-    copy = pickle.loads(pickle.dumps(llm))  # noqa: S301 - made here
+    copy = pickle.loads(pickle.dumps(llm))
     copy.tracker = tracker
     assert copy.chat(ASKED).additional_kwargs["llmcost"]["cache"] == "hit"
     copy.cache.close()
