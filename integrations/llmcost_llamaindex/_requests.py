@@ -350,10 +350,13 @@ def _ids(blocks: Iterable[Mapping[str, Any]], said: Mapping[str, Any]) -> list[s
     found = [block.get("tool_call_id") for block in blocks]
     calls = said.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
-        fields = call if isinstance(call, Mapping) else vars(call)
-        found += [fields.get("id"), fields.get("call_id")]
+        found += [_get(call, "id"), _get(call, "call_id")]
     found += [said.get("tool_call_id"), said.get("call_id")]
     return [one for one in found if isinstance(one, str) and one]
+
+
+def _get(call: object, name: str) -> Any:
+    return call.get(name) if isinstance(call, Mapping) else getattr(call, name, None)
 
 
 def _answers_tools(messages: Sequence[ChatMessage]) -> bool:
