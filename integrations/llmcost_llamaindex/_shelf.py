@@ -135,7 +135,7 @@ class Shelf:
         ConfigurationError: it is something else.
     """
 
-    def __init__(self, cache: CompletionCache | bool | None) -> None:
+    def __init__(self, cache: object) -> None:
         if not isinstance(cache, CompletionCache | bool | None):
             msg = (
                 f"answers are cached with llmcost_llamaindex.CompletionCache, not with "

@@ -21,7 +21,7 @@ from llmcost_llamaindex._events import (
     served_model,
 )
 from llmcost_llamaindex._settle import settle_answer
-from llmcost_llamaindex._witness import Witness
+from llmcost_llamaindex._witness import Witness, added
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.tracker import CostTracker
 from llmcost_plugins.usage import Usage
@@ -135,7 +135,7 @@ class Tap:
             self._usage = read_usage(response) or self._usage
         elif (usage := read_usage(response)) is not None:
             # A program may ask more than once.
-            self._usage = usage if self._usage is None else self._usage + usage
+            self._usage = usage if self._usage is None else added(self._usage, usage)
 
 
 class _Listener(BaseEventHandler):

@@ -59,7 +59,7 @@ class Witness:
         usage, self._streamed = read_usage(response) or self._streamed, None
         self.served = served_model(response) or self.served
         if usage is not None:
-            self.usage = usage if self.usage is None else _sum(self.usage, usage)
+            self.usage = usage if self.usage is None else added(self.usage, usage)
 
     def hear(self, event: BaseEvent) -> None:
         """Note what an event tells. Never raises: the dispatcher would swallow it unseen."""
@@ -87,7 +87,8 @@ class Witness:
             _watching.reset(token)
 
 
-def _sum(one: Usage, other: Usage) -> Usage:
+def added(one: Usage, other: Usage) -> Usage:
+    """Return what two calls have used together."""
     counts = one.to_counts()
     for name, value in other.to_counts().items():
         known = counts.get(name)

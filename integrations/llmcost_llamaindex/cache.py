@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -54,6 +54,7 @@ _MIRRORED: Final = (
 )
 """Fields that LlamaIndex reads of any model; those of the model within hold."""
 
+_T = TypeVar("_T")
 Tools = Sequence[BaseTool]
 History = list[ChatMessage] | None
 
@@ -284,7 +285,7 @@ class CachedLLM(FunctionCallingLLM):
         asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
         given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
         return self._answer(
-            asked, lambda: self.llm.chat_with_tools(tools, **given, **flags, **asked.said)
+            asked, lambda: self._caller.chat_with_tools(tools, **given, **flags, **asked.said)
         )
 
     async def achat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
@@ -302,7 +303,7 @@ class CachedLLM(FunctionCallingLLM):
         asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
         given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
         return await self._aanswer(
-            asked, lambda: self.llm.achat_with_tools(tools, **given, **flags, **asked.said)
+            asked, lambda: self._caller.achat_with_tools(tools, **given, **flags, **asked.said)
         )
 
     def stream_chat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
@@ -320,7 +321,8 @@ class CachedLLM(FunctionCallingLLM):
         asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
         given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
         return self._stream(
-            asked, lambda: self.llm.stream_chat_with_tools(tools, **given, **flags, **asked.said)
+            asked,
+            lambda: self._caller.stream_chat_with_tools(tools, **given, **flags, **asked.said),
         )
 
     async def astream_chat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
@@ -338,27 +340,33 @@ class CachedLLM(FunctionCallingLLM):
         asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
         given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
         return self._astream(
-            asked, lambda: self.llm.astream_chat_with_tools(tools, **given, **flags, **asked.said)
+            asked,
+            lambda: self._caller.astream_chat_with_tools(tools, **given, **flags, **asked.said),
         )
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """Return the calls of tools that an answer asks for."""
-        return self.llm.get_tool_calls_from_response(
+        return self._caller.get_tool_calls_from_response(
             response, error_on_no_tool_call=error_on_no_tool_call, **kwargs
         )
 
     def _prepare_chat_with_tools(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return self.llm._prepare_chat_with_tools(*args, **kwargs)  # noqa: SLF001 - LlamaIndex's hook
+        return self._caller._prepare_chat_with_tools(*args, **kwargs)  # noqa: SLF001 - LlamaIndex's hook
 
-    def _answer(self, request: Request, call: Callable[[], Any]) -> Any:
+    @property
+    def _caller(self) -> FunctionCallingLLM:
+        # Not every class that calls tools is one, but all have its methods.
+        return cast("FunctionCallingLLM", self.llm)
+
+    def _answer(self, request: Request, call: Callable[[], _T]) -> _T:
         planned = self._planned(request)
         with self._shelf.look(planned) as look:
             if look.entry is not None:
                 leave_to_cache()
                 record_hit(look.entry, planned)
-                return look.answer
+                return cast("_T", look.answer)
             with look.witness.watching():
                 answer = call()
             look.keep(answer)
@@ -370,7 +378,7 @@ class CachedLLM(FunctionCallingLLM):
             if look.entry is not None:
                 leave_to_cache()
                 record_hit(look.entry, planned)
-                return look.answer
+                return cast("_T", look.answer)
             with look.witness.watching():
                 answer = await call()
             look.keep(answer)

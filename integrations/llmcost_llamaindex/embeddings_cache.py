@@ -169,6 +169,15 @@ class EmbeddingsCache(BaseKVStore):
         return core
 
 
+def _check(embed_model: object, cache: object) -> None:
+    if not isinstance(embed_model, BaseEmbedding):
+        msg = f"EmbeddingsCache is made for an embedding model, not for {embed_model!r}"
+        raise ConfigurationError(msg)
+    if not isinstance(cache, CompletionCache | None):
+        msg = f"embeddings are cached with llmcost_llamaindex.CompletionCache, not with {cache!r}"
+        raise ConfigurationError(msg)
+
+
 def _stored(vector: Any) -> dict[str, str]:
     packed = array("d", [float(number) for number in vector]).tobytes()
     return {_FORM: base64.b64encode(packed).decode()}
