@@ -140,7 +140,10 @@ class CachedLLM(FunctionCallingLLM):
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Chat."""
         asked = chat_request(messages, kwargs)
-        return await self._aanswer(asked, lambda: self.llm.achat(messages, **asked.said))
+        found: ChatResponse = await self._aanswer(
+            asked, lambda: self.llm.achat(messages, **asked.said)
+        )
+        return found
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Chat in chunks."""
@@ -164,9 +167,10 @@ class CachedLLM(FunctionCallingLLM):
     ) -> CompletionResponse:
         """Complete a text."""
         asked = completion_request(prompt, kwargs, formatted=formatted)
-        return await self._aanswer(
+        found: CompletionResponse = await self._aanswer(
             asked, lambda: self.llm.acomplete(prompt, formatted, **asked.said)
         )
+        return found
 
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -194,7 +198,10 @@ class CachedLLM(FunctionCallingLLM):
     async def apredict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
         """Answer what a template becomes."""
         asked = prediction_request(prompt, prompt_args)
-        return await self._aanswer(asked, lambda: self.llm.apredict(prompt, **asked.arguments))
+        found: str = await self._aanswer(
+            asked, lambda: self.llm.apredict(prompt, **asked.arguments)
+        )
+        return found
 
     def stream(self, prompt: BasePromptTemplate, **prompt_args: Any) -> TokenGen:
         """Answer what a template becomes, in pieces of text."""
@@ -302,9 +309,10 @@ class CachedLLM(FunctionCallingLLM):
         flags = _flags(allow_parallel_tool_calls, tool_required)
         asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
         given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
-        return await self._aanswer(
+        found: ChatResponse = await self._aanswer(
             asked, lambda: self._caller.achat_with_tools(tools, **given, **flags, **asked.said)
         )
+        return found
 
     def stream_chat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
         self,
@@ -348,17 +356,19 @@ class CachedLLM(FunctionCallingLLM):
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """Return the calls of tools that an answer asks for."""
-        return self._caller.get_tool_calls_from_response(
+        found: list[ToolSelection] = self._caller.get_tool_calls_from_response(
             response, error_on_no_tool_call=error_on_no_tool_call, **kwargs
         )
+        return found
 
     def _prepare_chat_with_tools(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return self._caller._prepare_chat_with_tools(*args, **kwargs)  # noqa: SLF001 - LlamaIndex's hook
+        found: dict[str, Any] = self._caller._prepare_chat_with_tools(*args, **kwargs)  # noqa: SLF001 - LlamaIndex's hook
+        return found
 
     @property
-    def _caller(self) -> FunctionCallingLLM:
-        # Not every class that calls tools is one, but all have its methods.
-        return cast("FunctionCallingLLM", self.llm)
+    def _caller(self) -> Any:
+        # Not every class that calls tools is a `FunctionCallingLLM`, but all have its methods.
+        return self.llm
 
     def _answer(self, request: Request, call: Callable[[], _T]) -> _T:
         planned = self._planned(request)

@@ -67,14 +67,7 @@ class EmbeddingsCache(BaseKVStore):
         cache: CompletionCache | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        if not isinstance(embed_model, BaseEmbedding):
-            msg = f"EmbeddingsCache is made for an embedding model, not for {embed_model!r}"
-            raise ConfigurationError(msg)
-        if not isinstance(cache, CompletionCache | None):
-            msg = (
-                f"embeddings are cached with llmcost_llamaindex.CompletionCache, not with {cache!r}"
-            )
-            raise ConfigurationError(msg)
+        _check(embed_model, cache)
         try:
             self._facts = facts_of(embed_model)
         except NoKey as error:
