@@ -291,9 +291,10 @@ class CachedLLM(FunctionCallingLLM):
         flags = _flags(allow_parallel_tool_calls, tool_required)
         asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
         given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
-        return self._answer(
+        found: ChatResponse = self._answer(
             asked, lambda: self._caller.chat_with_tools(tools, **given, **flags, **asked.said)
         )
+        return found
 
     async def achat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
         self,
@@ -388,7 +389,7 @@ class CachedLLM(FunctionCallingLLM):
             if look.entry is not None:
                 leave_to_cache()
                 record_hit(look.entry, planned)
-                return cast("_T", look.answer)
+                return look.answer
             with look.witness.watching():
                 answer = await call()
             look.keep(answer)

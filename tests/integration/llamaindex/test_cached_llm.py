@@ -561,4 +561,5 @@ def test_no_key_leaks_and_a_pickle_uses_the_environments_cache(
         copy.chat(ASKED)
     assert len(provider.requests) == 1
     assert list(own_home.rglob("cache.db"))
+    copy.llm._client.close()
     forget_shared_cache()

@@ -80,7 +80,8 @@ def test_tool_calls_of_each_class_come_back_and_can_be_answered(
     tmp_path: Path,
 ) -> None:
     core = CompletionCache(tmp_path / "cache", ttl=timedelta(days=1))
-    llm = CachedLLM(make(provider), cache=core, tracker=tracker)
+    model = make(provider)
+    llm = CachedLLM(model, cache=core, tracker=tracker)
     text = "What is the weather?"
     if streamed_first:
         *_, first = llm.stream_chat_with_tools(TOOLS, text)
@@ -100,6 +101,7 @@ def test_tool_calls_of_each_class_come_back_and_can_be_answered(
     for message in (first.message, again.message):
         llm.chat_with_tools(TOOLS, chat_history=[ChatMessage(text), message, result], cache=True)
     assert len(provider.requests) == 2
+    model._client.close()
     core.close()
 
 
