@@ -230,16 +230,18 @@ class StructureAsk:
     def prepare(self, llm: LLM, form: Form, *, reports_usage: bool) -> Prepared:
         """See `Ask.prepare`."""
         params = _params(llm, self.llm_kwargs, form, reports_usage=reports_usage)
-        args: tuple[Any, ...] = (self.output_cls, self.prompt)
+        # A copy: LlamaIndex puts an output parser into the template that it is given.
+        prompt = self.prompt.model_copy()
+        args: tuple[Any, ...] = (self.output_cls, prompt)
         kwargs = {"llm_kwargs": params, **self.prompt_args}
         messages = llm._extend_messages(  # noqa: SLF001 - as LlamaIndex's own method does
-            self.prompt.format_messages(**self.prompt_args)
+            prompt.format_messages(**self.prompt_args)
         )
         event = structure_event(llm, self.output_cls, messages, params)
         asked: Any = llm
         method = f"{form.prefix}structured_predict"
         if makes_own_request(llm) and llm.metadata.is_function_calling_model:
-            asked, method = _by_tools(llm, self.output_cls, self.prompt), _PROGRAM[form.prefix]
+            asked, method = _by_tools(llm, self.output_cls, prompt), _PROGRAM[form.prefix]
             args = ()
         return Prepared(
             llm, method, args, kwargs, event, asked=asked, listens=True, options="llm_kwargs"
@@ -298,7 +300,7 @@ def structure_event(
     return chat_event(llm, messages, {**params, "response_format": [schema_text, _FORMAT]})
 
 
-def _by_tools(llm: LLM, output_cls: Any, prompt: PromptTemplate) -> FunctionCallingProgram:
+def _by_tools(llm: LLM, output_cls: Any, prompt: PromptTemplate) -> Any:
     """Return what asks a model for a structure as the arguments of a tool that it has to call.
 
     LlamaIndex's own way to make one leaves the choice open with Anthropic's class.

@@ -1,6 +1,6 @@
 """What a router says in ``additional_kwargs["llmcost"]``: who answered, and for how much."""
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 
@@ -9,8 +9,6 @@ from llmcost_plugins.money import usd_string
 from llmcost_plugins.routing import Attempt
 
 NOTE_KEY: Final = "llmcost"
-
-_R = TypeVar("_R")
 
 
 class Note:
@@ -39,7 +37,7 @@ class Note:
         elif opened.spec.cap_is_ours:
             self._said["output_cap"] = opened.spec.size.output_cap
 
-    def on(self, answer: _R) -> _R:
+    def on(self, answer: Any) -> Any:
         """Return a copy of an answer or a chunk that says so; what is neither as it is."""
         if not isinstance(answer, ChatResponse | CompletionResponse):
             return answer

@@ -20,12 +20,21 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from llmcost_llamaindex._families import ANTHROPIC, BEDROCK, GOOGLE, LITELLM, OPENAI, RESPONSES
+from llmcost_llamaindex._families import ANTHROPIC, BEDROCK, GOOGLE, LITELLM, OPENAI
 
 _CALLS: Final = "tool_calls"
 _SIGNED: Final = frozenset({ANTHROPIC, BEDROCK})
 _NEED_OBJECTS: Final = frozenset({ANTHROPIC, BEDROCK, GOOGLE})
 _CITE: Final = frozenset({ANTHROPIC, BEDROCK})
+_NATIVE: Final = {
+    OPENAI: "function",
+    LITELLM: "function",
+    ANTHROPIC: "input",
+    BEDROCK: "toolUseId",
+    GOOGLE: "args",
+}
+"""By what the tool calls are known that a class reads beside the blocks; OpenAI's class for
+responses reads none that LlamaIndex writes."""
 _BESIDE: Final = frozenset({_CALLS, "tool_call_id", "function_call", "name"})
 """What LiteLLM's class may send along; it sends all that a message has beside its blocks."""
 _OTHERS: Final = frozenset(
@@ -112,8 +121,8 @@ def _is_foreign(calls: Any, family: str) -> bool:
     """Tell whether tool calls beside the blocks are in a form that a family does not send."""
     if not isinstance(calls, list) or not calls:
         return False
-    as_functions = all(_get(call, "function") is not None for call in calls)
-    return not as_functions if family in {OPENAI, LITELLM} else as_functions or family == RESPONSES
+    mark = _NATIVE.get(family)
+    return mark is None or not all(_get(call, mark) is not None for call in calls)
 
 
 def _read_all(calls: Any) -> list[ToolCallBlock]:

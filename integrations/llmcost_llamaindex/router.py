@@ -205,11 +205,13 @@ class FallbackRouter(FunctionCallingLLM):
             BudgetExceeded: no model fits the budgets; that of the last one.
             AllModelsFailed: no model answered, for several reasons.
         """
-        return self._answer(ChatAsk(messages, kwargs))
+        answer: ChatResponse = self._answer(ChatAsk(messages, kwargs))
+        return answer
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages; raises as `chat` does."""
-        return await self._aanswer(ChatAsk(messages, kwargs))
+        answer: ChatResponse = await self._aanswer(ChatAsk(messages, kwargs))
+        return answer
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Stream the answer to messages; nothing is held or sent before the first chunk is read.
@@ -226,7 +228,8 @@ class FallbackRouter(FunctionCallingLLM):
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Complete a prompt; raises as `chat` does."""
-        return self._answer(CompleteAsk(prompt, formatted, kwargs))
+        answer: CompletionResponse = self._answer(CompleteAsk(prompt, formatted, kwargs))
+        return answer
 
     async def acomplete(
         self,
@@ -235,7 +238,8 @@ class FallbackRouter(FunctionCallingLLM):
         **kwargs: Any,
     ) -> CompletionResponse:
         """Complete a prompt; raises as `chat` does."""
-        return await self._aanswer(CompleteAsk(prompt, formatted, kwargs))
+        answer: CompletionResponse = await self._aanswer(CompleteAsk(prompt, formatted, kwargs))
+        return answer
 
     def stream_complete(
         self,
@@ -255,45 +259,63 @@ class FallbackRouter(FunctionCallingLLM):
         """Stream the completion of a prompt, as `stream_chat` does."""
         return self._ladder.astream(CompleteAsk(prompt, formatted, kwargs), self._route())
 
-    def chat_with_tools(
+    def chat_with_tools(  # noqa: PLR0913, PLR0917 - LlamaIndex's signature
         self,
         tools: Sequence[Any],
         user_msg: str | ChatMessage | None = None,
         chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
         """Answer with tool calls or a text; raises as `chat` does."""
-        return self._answer(ToolsAsk(tools, user_msg, chat_history, kwargs))
+        options = _tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        answer: ChatResponse = self._answer(ToolsAsk(tools, user_msg, chat_history, options))
+        return answer
 
-    async def achat_with_tools(
+    async def achat_with_tools(  # noqa: PLR0913, PLR0917 - LlamaIndex's signature
         self,
         tools: Sequence[Any],
         user_msg: str | ChatMessage | None = None,
         chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
         **kwargs: Any,
     ) -> ChatResponse:
         """Answer with tool calls or a text; raises as `chat` does."""
-        return await self._aanswer(ToolsAsk(tools, user_msg, chat_history, kwargs))
+        options = _tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        answer: ChatResponse = await self._aanswer(ToolsAsk(tools, user_msg, chat_history, options))
+        return answer
 
-    def stream_chat_with_tools(
+    def stream_chat_with_tools(  # noqa: PLR0913, PLR0917 - LlamaIndex's signature
         self,
         tools: Sequence[Any],
         user_msg: str | ChatMessage | None = None,
         chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
         **kwargs: Any,
     ) -> ChatResponseGen:
         """Stream tool calls or a text, as `stream_chat` does."""
-        return self._ladder.stream(ToolsAsk(tools, user_msg, chat_history, kwargs), self._route())
+        options = _tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        return self._ladder.stream(ToolsAsk(tools, user_msg, chat_history, options), self._route())
 
-    async def astream_chat_with_tools(
+    async def astream_chat_with_tools(  # noqa: PLR0913, PLR0917 - LlamaIndex's signature
         self,
         tools: Sequence[Any],
         user_msg: str | ChatMessage | None = None,
         chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
         **kwargs: Any,
     ) -> ChatResponseAsyncGen:
         """Stream tool calls or a text, as `stream_chat` does."""
-        return self._ladder.astream(ToolsAsk(tools, user_msg, chat_history, kwargs), self._route())
+        options = _tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        return self._ladder.astream(ToolsAsk(tools, user_msg, chat_history, options), self._route())
 
     def _prepare_chat_with_tools(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         # Only asked by code that goes around the methods above; theirs is the model's own.
@@ -417,6 +439,18 @@ class FallbackRouter(FunctionCallingLLM):
         if prompt.output_parser is not None or any(m.output_parser for m in self.models):
             msg = "a text that has to be parsed cannot be streamed; call predict() instead"
             raise NotImplementedError(msg)
+
+
+def _tool_options(
+    verbose: bool, parallel: bool, required: bool, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options of a call with tools; not those left out, which not all classes know."""
+    said = {
+        "verbose": verbose,
+        "allow_parallel_tool_calls": parallel,
+        "tool_required": required,
+    }
+    return {**{name: True for name, value in said.items() if value}, **kwargs}
 
 
 def _predicted(answer: Any, model: LLM) -> str:

@@ -12,6 +12,8 @@ from llmcost_plugins import CostTracker
 from llmcost_plugins.testing import SimulatedProvider
 
 MakeLLM = Callable[..., OpenAI]
+# To read the certificates takes longer than most of the tests.
+TLS = httpx.create_ssl_context()
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def make_llm(provider: SimulatedProvider) -> Iterator[MakeLLM]:
     clients: list[httpx.Client] = []
 
     def make(model: str = "gpt-4o", *, usage: bool = True, **options: Any) -> OpenAI:
-        client = httpx.Client()
+        client = httpx.Client(verify=TLS)
         clients.append(client)
         defaults: dict[str, Any] = {
             "api_base": provider.base_url,
@@ -33,7 +35,9 @@ def make_llm(provider: SimulatedProvider) -> Iterator[MakeLLM]:
             model=model,
             api_key="none",
             http_client=client,
-            async_http_client=httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0)),
+            async_http_client=httpx.AsyncClient(
+                verify=TLS, limits=httpx.Limits(max_keepalive_connections=0)
+            ),
             **{**defaults, **options},
         )
 
