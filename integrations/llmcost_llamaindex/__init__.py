@@ -18,14 +18,30 @@ if find_spec("llama_index") is None or find_spec("llama_index.core") is None:
 from llmcost_llamaindex.attach import wait
 
 if TYPE_CHECKING:
+    from llmcost_llamaindex.cache import CachedLLM, CacheHitEvent, CompletionCache
+    from llmcost_llamaindex.embeddings_cache import EmbeddingsCache
     from llmcost_llamaindex.gate import BudgetGate, guard
     from llmcost_llamaindex.handler import install, uninstall
     from llmcost_llamaindex.router import FallbackRouter
 
-__all__ = ["BudgetGate", "FallbackRouter", "guard", "install", "uninstall"]
+__all__ = [
+    "BudgetGate",
+    "CacheHitEvent",
+    "CachedLLM",
+    "CompletionCache",
+    "EmbeddingsCache",
+    "FallbackRouter",
+    "guard",
+    "install",
+    "uninstall",
+]
 
 _HOME = {
     "BudgetGate": "gate",
+    "CacheHitEvent": "cache",
+    "CachedLLM": "cache",
+    "CompletionCache": "cache",
+    "EmbeddingsCache": "embeddings_cache",
     "FallbackRouter": "router",
     "guard": "gate",
     "install": "handler",

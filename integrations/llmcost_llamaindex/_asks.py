@@ -200,15 +200,18 @@ class PromptAsk:
     prompt: BasePromptTemplate
     prompt_args: Mapping[str, Any]
 
-    def prepare(self, llm: LLM, form: Form, *, reports_usage: bool) -> Prepared:
-        """See `Ask.prepare`."""
+    def written_for(self, llm: LLM) -> "ChatAsk | CompleteAsk":
+        """Return what the prompt becomes for a model."""
         # LlamaIndex's own hooks, called as its `LLM.predict` calls them.
         if llm.metadata.is_chat_model:
             messages = llm._get_messages(self.prompt, **self.prompt_args)  # noqa: SLF001 - see above
-            asked: Ask = ChatAsk(messages, {})
-        else:
-            text = llm._get_prompt(self.prompt, **self.prompt_args)  # noqa: SLF001 - see above
-            asked = CompleteAsk(text, True, {})
+            return ChatAsk(messages, {})
+        text = llm._get_prompt(self.prompt, **self.prompt_args)  # noqa: SLF001 - see above
+        return CompleteAsk(text, True, {})
+
+    def prepare(self, llm: LLM, form: Form, *, reports_usage: bool) -> Prepared:
+        """See `Ask.prepare`."""
+        asked = self.written_for(llm)
         return asked.prepare(llm, form, reports_usage=reports_usage)
 
 

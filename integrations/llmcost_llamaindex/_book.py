@@ -99,6 +99,14 @@ class CallBook:
             _set_aside(outer)
         self.clear_abandoned()
 
+    def answered_from_cache(self, span_id: str) -> None:
+        """Note that a request made here costs nothing, so that what wraps it does not count."""
+        self.predictions.told(self.spans.upwards(span_id))
+        if (outer := self._call_in(self.spans.upwards(span_id))) is not None:
+            _set_aside(outer)
+            if pending.get() is outer:
+                pending.set(None)
+
     def leave_to_router(self, span_id: str) -> None:
         """Set the call aside around a router that is asked within it: the router's own calls count.
 

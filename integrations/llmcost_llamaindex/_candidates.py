@@ -57,6 +57,12 @@ def _checked(model: object) -> LLM:
             f"e.g. {_EXAMPLE}"
         )
         raise ConfigurationError(msg)
+    if getattr(model, "caches_by_itself", False) is True:
+        msg = (
+            "models has a CachedLLM, whose answers from the cache would be counted as calls; pass "
+            "the model within it, and the cache to the router: FallbackRouter(models, cache=...)"
+        )
+        raise ConfigurationError(msg)
     try:
         model.metadata  # noqa: B018 - it raises for some models, and every call needs it
     except Exception as error:

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from llama_index.core.llms.llm import LLM
 
+from llmcost_llamaindex._answers import gathered
 from llmcost_llamaindex._asks import ASTREAM, ASYNC, STREAM, SYNC, Ask, Form
 from llmcost_llamaindex._closing import aclose, close
+from llmcost_llamaindex._hits import record_hit
 from llmcost_llamaindex._notes import Note
 from llmcost_llamaindex._routes import (
     PlannedCall,
@@ -20,11 +22,13 @@ from llmcost_llamaindex._routes import (
     prefers_cheaper,
     starts_cool_down,
 )
+from llmcost_llamaindex._shelf import Look, Shelf
+from llmcost_llamaindex._shelving import apart, shelved
 from llmcost_llamaindex._tap import Tap, listen
 from llmcost_llamaindex._weighing import weigh
 from llmcost_plugins.cool_downs import CoolDowns
 from llmcost_plugins.policies import Policy, complete
-from llmcost_plugins.routing import Attempts
+from llmcost_plugins.routing import Attempt, Attempts
 
 _ENDS: Final = "the attempts of a router end by returning or raising"
 
@@ -36,24 +40,33 @@ class Ladder:
         models: from preferred to cheapest.
         policy: puts them into the order for a request; `None` for that of the ladder.
         cool_downs: which of them have failed a moment ago.
+        shelf: where answers are kept.
     """
 
-    def __init__(self, models: Sequence[LLM], policy: Policy | None, cool_downs: CoolDowns) -> None:
+    def __init__(
+        self, models: Sequence[LLM], policy: Policy | None, cool_downs: CoolDowns, shelf: Shelf
+    ) -> None:
         self._models = models
         self._policy = policy
         self._cool_downs = cool_downs
+        self._shelf = shelf
 
     def answer(self, ask: Ask, route: Route) -> tuple[Any, LLM]:
         """Return the answer to a request, and the model that gave it."""
+        ask, wanted = apart(ask)
         for attempt in self._attempts(ask, SYNC, route):
             with attempt:
                 plan = plan_call(self._models, attempt, ask, SYNC, route)
-                plan, opened = begin(plan, attempt, route.tracker)
-                tap = Tap(opened, route.tracker, listens=plan.asked.listens)
-                with tap.settling():
-                    with tap.around():
-                        answer = plan.call()
-                    tap.answered(answer)
+                with self._shelf.look(shelved(plan, ask, wanted, route)) as look:
+                    if look.entry is not None:
+                        return _found(look, attempt).on(look.answer), plan.asked.llm
+                    plan, opened = begin(plan, attempt, route.tracker)
+                    tap = Tap(opened, route.tracker, look.witness, listens=plan.asked.listens)
+                    with tap.settling():
+                        with tap.around():
+                            answer = plan.call()
+                        tap.answered(answer)
+                    look.keep(answer, opened)
                 note = Note(opened, attempt)
                 note.end()
                 return note.on(answer), plan.asked.llm
@@ -61,15 +74,20 @@ class Ladder:
 
     async def aanswer(self, ask: Ask, route: Route) -> tuple[Any, LLM]:
         """Return the answer to a request, and the model that gave it."""
+        ask, wanted = apart(ask)
         for attempt in self._attempts(ask, ASYNC, route):
             with attempt:
                 plan = plan_call(self._models, attempt, ask, ASYNC, route)
-                plan, opened = await abegin(plan, attempt, route.tracker)
-                tap = Tap(opened, route.tracker, listens=plan.asked.listens)
-                with tap.settling():
-                    with tap.around():
-                        answer = await plan.call()
-                    tap.answered(answer)
+                with await self._shelf.alook(shelved(plan, ask, wanted, route)) as look:
+                    if look.entry is not None:
+                        return _found(look, attempt).on(look.answer), plan.asked.llm
+                    plan, opened = await abegin(plan, attempt, route.tracker)
+                    tap = Tap(opened, route.tracker, look.witness, listens=plan.asked.listens)
+                    with tap.settling():
+                        with tap.around():
+                            answer = await plan.call()
+                        tap.answered(answer)
+                    look.keep(answer, opened)
                 note = Note(opened, attempt)
                 note.end()
                 return note.on(answer), plan.asked.llm
@@ -77,35 +95,53 @@ class Ladder:
 
     def stream(self, ask: Ask, route: Route) -> Generator[Any]:
         """Yield the answer to a request in chunks."""
+        ask, wanted = apart(ask)
         for attempt in self._attempts(ask, STREAM, route):
             with attempt:
                 plan = plan_call(self._models, attempt, ask, STREAM, route)
-                plan, opened = begin(plan, attempt, route.tracker)
-                tap = Tap(opened, route.tracker, listens=plan.asked.listens)
-                note = Note(opened, attempt)
-                # Closed from the inside out: the provider stops before its call is settled.
-                with tap.settling(), closing(_chunks(plan, tap)) as chunks:
-                    for chunk in chunks:
-                        tap.received(chunk)
-                        attempt.committed = True
-                        yield note.on(chunk)
+                with self._shelf.look(shelved(plan, ask, wanted, route, streamed=True)) as look:
+                    if look.entry is not None:
+                        note = _found(look, attempt)
+                        yield from (note.on(chunk) for chunk in look.answer)
+                        return
+                    plan, opened = begin(plan, attempt, route.tracker)
+                    tap = Tap(opened, route.tracker, look.witness, listens=plan.asked.listens)
+                    note, whole = Note(opened, attempt), None
+                    # Closed from the inside out: the provider stops before its call is settled.
+                    with tap.settling(), closing(_chunks(plan, tap)) as chunks:
+                        for chunk in chunks:
+                            tap.received(chunk)
+                            attempt.committed = True
+                            whole = gathered(whole, chunk)
+                            yield note.on(chunk)
+                    look.keep(whole, opened)
                 note.end()
                 return
 
     async def astream(self, ask: Ask, route: Route) -> AsyncGenerator[Any]:
         """Yield the answer to a request in chunks."""
+        ask, wanted = apart(ask)
         for attempt in self._attempts(ask, ASTREAM, route):
             with attempt:
                 plan = plan_call(self._models, attempt, ask, ASTREAM, route)
-                plan, opened = await abegin(plan, attempt, route.tracker)
-                tap = Tap(opened, route.tracker, listens=plan.asked.listens)
-                note = Note(opened, attempt)
-                with tap.settling():
-                    async with aclosing(_achunks(plan, tap)) as chunks:
-                        async for chunk in chunks:
-                            tap.received(chunk)
-                            attempt.committed = True
+                planned = shelved(plan, ask, wanted, route, streamed=True)
+                with await self._shelf.alook(planned) as look:
+                    if look.entry is not None:
+                        note = _found(look, attempt)
+                        for chunk in look.answer:
                             yield note.on(chunk)
+                        return
+                    plan, opened = await abegin(plan, attempt, route.tracker)
+                    tap = Tap(opened, route.tracker, look.witness, listens=plan.asked.listens)
+                    note, whole = Note(opened, attempt), None
+                    with tap.settling():
+                        async with aclosing(_achunks(plan, tap)) as chunks:
+                            async for chunk in chunks:
+                                tap.received(chunk)
+                                attempt.committed = True
+                                whole = gathered(whole, chunk)
+                                yield note.on(chunk)
+                    look.keep(whole, opened)
                 note.end()
                 return
 
@@ -128,6 +164,15 @@ class Ladder:
                 self._cool_downs.start(id(self._models[index]), route.tracker.now())
 
         return Attempts(names, may_fall_back, order=order, preferred=preferred, on_failure=failed)
+
+
+def _found(look: Look, attempt: Attempt) -> Note:
+    """Record a call that the cache has answered; return what is said of it."""
+    assert look.entry is not None  # noqa: S101 - asked by the caller
+    opened = record_hit(look.entry, look.planned)
+    note = Note(opened, attempt, cached_at=look.entry.at.isoformat())
+    note.end()
+    return note
 
 
 def _chunks(plan: PlannedCall, tap: Tap) -> Generator[Any]:

@@ -21,17 +21,20 @@ class Note:
     ``model`` is the name of the one that answers, ``candidate`` its place on the ladder,
     ``passed_over`` the names of the others with reasons, ``output_cap`` the cap in tokens that the
     router gave the call, ``cost_usd`` what it has cost, and ``remaining`` what its budgets have
-    left.
+    left. ``cache`` is ``hit`` where nobody was asked, and ``stored_at`` says when that answer was
+    stored.
     """
 
-    def __init__(self, opened: OpenCall, attempt: Attempt) -> None:
+    def __init__(self, opened: OpenCall, attempt: Attempt, *, cached_at: str = "") -> None:
         self._opened = opened
         self._said: dict[str, Any] = {
             "model": opened.spec.model,
             "candidate": attempt.index,
             "passed_over": attempt.passed_over,
         }
-        if opened.spec.cap_is_ours:
+        if cached_at:
+            self._said.update(cache="hit", stored_at=cached_at)
+        elif opened.spec.cap_is_ours:
             self._said["output_cap"] = opened.spec.size.output_cap
 
     def on(self, answer: Any) -> Any:

@@ -21,6 +21,7 @@ from llmcost_llamaindex._events import (
     served_model,
 )
 from llmcost_llamaindex._settle import settle_answer
+from llmcost_llamaindex._witness import Witness, added
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.tracker import CostTracker
 from llmcost_plugins.usage import Usage
@@ -34,9 +35,13 @@ class Tap:
         tracker: where a failure to follow it is noted.
         listens: whether the answer is known by the model's events alone, since what its method
             returns does not show it.
+        witness: sees what the cache has to know of the answer.
     """
 
-    def __init__(self, opened: OpenCall, tracker: CostTracker, *, listens: bool) -> None:
+    def __init__(
+        self, opened: OpenCall, tracker: CostTracker, witness: Witness, *, listens: bool
+    ) -> None:
+        self._witness = witness
         self._opened = opened
         self._tracker = tracker
         self._listens = listens
@@ -70,6 +75,7 @@ class Tap:
 
         Never raises: the dispatcher would swallow it.
         """
+        self._witness.hear(event)
         if not self._listens:
             return
         try:
@@ -129,17 +135,7 @@ class Tap:
             self._usage = read_usage(response) or self._usage
         elif (usage := read_usage(response)) is not None:
             # A program may ask more than once.
-            self._usage = usage if self._usage is None else _both(self._usage, usage)
-
-
-def _both(one: Usage, other: Usage) -> Usage:
-    """Return what two requests have used together."""
-    counts = dict(other.to_counts())
-    for meter, count in one.to_counts().items():
-        more = counts.get(meter, 0)
-        if isinstance(count, int) and isinstance(more, int):
-            counts[meter] = count + more
-    return Usage.from_counts(counts, other.trust)
+            self._usage = usage if self._usage is None else added(self._usage, usage)
 
 
 class _Listener(BaseEventHandler):

@@ -36,6 +36,7 @@ from llmcost_llamaindex._candidates import candidates, each_once
 from llmcost_llamaindex._ladder import Ladder
 from llmcost_llamaindex._notes import candidate_of
 from llmcost_llamaindex._routes import Route, name_of, route_of
+from llmcost_llamaindex._shelf import Shelf
 from llmcost_plugins.cool_downs import CoolDowns
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.policies import PolicyLike, make_policy
@@ -82,6 +83,9 @@ class FallbackRouter(FunctionCallingLLM):
             what this very request is expected to cost), a list of `Rule`, or a function (`Policy`).
         cool_downs: for how long a model that failed is asked last, and which did; by default 30
             seconds. Give several routers the same one to let them share what they know.
+        cache: where answers are kept and looked for before anything is held: a `CompletionCache`,
+            True for the one that the environment variables describe, False for none; by default as
+            ``LLMCOST_CACHE`` says. One call says so itself with ``cache=False`` or ``cache=True``.
         stream_usage: whether to ask OpenAI's and LiteLLM's classes to report the usage of streams,
             where you have not said so yourself. Switch it off for a server that refuses it; the
             cost of its streams is then estimated.
@@ -96,6 +100,7 @@ class FallbackRouter(FunctionCallingLLM):
     cool_downs: CoolDowns = Field(
         default_factory=lambda: CoolDowns(_COOL_DOWN), exclude=True, repr=False
     )
+    cache: Any = Field(default=None, exclude=True, repr=False)
     stream_usage: bool = True
     holds_for_itself: ClassVar[bool] = True
     _ladder: Ladder = PrivateAttr()
@@ -131,7 +136,7 @@ class FallbackRouter(FunctionCallingLLM):
             msg = "the models of a router do not change; make a new FallbackRouter"
             raise ConfigurationError(msg)
         super().__setattr__(name, value)
-        if name in {"policy", "cool_downs"}:
+        if name in {"policy", "cool_downs", "cache"}:
             self._build()
         if name == "callback_manager" and "models" in self.__dict__:
             # `Settings.llm` hands its own on so, and only the models use it.
@@ -412,7 +417,7 @@ class FallbackRouter(FunctionCallingLLM):
 
     def _build(self) -> None:
         made = make_policy(self.policy, [name_of(model) for model in self.models])
-        self._ladder = Ladder(self.models, made, self.cool_downs)
+        self._ladder = Ladder(self.models, made, self.cool_downs, Shelf(self.cache))
 
     def _route(self) -> Route:
         return route_of(self.tracker, reports_usage=self.stream_usage)

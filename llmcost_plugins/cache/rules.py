@@ -31,6 +31,7 @@ class CacheRules:
 
     Args:
         sampled: whether answers of a temperature above 0 are cached.
+        after_tools: whether answers to results of tools are.
         skip: scopes that are never cached, as budgets write them, e.g. ``feature:legal``,
             ``model:gpt-4o+team:alpha``, ``user:*``.
 
@@ -38,8 +39,11 @@ class CacheRules:
         ConfigurationError: a scope cannot be used.
     """
 
-    def __init__(self, *, sampled: bool = False, skip: Iterable[str] = ()) -> None:
+    def __init__(
+        self, *, sampled: bool = False, after_tools: bool = False, skip: Iterable[str] = ()
+    ) -> None:
         self.sampled = sampled
+        self.after_tools = after_tools
         scopes = [Budget(scope, 0) for scope in dict.fromkeys(skip)]
         self._book = BudgetBook(scopes) if scopes else None
 
@@ -59,4 +63,4 @@ class CacheRules:
             return ""
         if asked.temperature and not self.sampled:
             return "temperature above 0"
-        return "results of tools" if asked.answers_tools else ""
+        return "results of tools" if asked.answers_tools and not self.after_tools else ""

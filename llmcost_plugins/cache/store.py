@@ -41,6 +41,7 @@ class CompletionCache:
         namespace: keeps tenants apart; part of every key. A label in braces stands for its value,
             e.g. ``{team}``.
         sampled: whether answers of a temperature above 0 are cached, see `CacheRules`.
+        after_tools: whether answers to results of tools are, likewise.
         skip: scopes that are never cached, likewise.
         patience: how long a request waits for an identical one before it is sent all the same.
 
@@ -56,11 +57,22 @@ class CompletionCache:
         size: int = 2**30,
         namespace: str = "",
         sampled: bool = False,
+        after_tools: bool = False,
         skip: Iterable[str] = (),
         patience: timedelta = timedelta(seconds=60),
     ) -> None:
+        scopes = tuple(skip)
         self.folder = folder
-        self.rules = CacheRules(sampled=sampled, skip=skip)
+        self._settings: dict[str, Any] = {
+            "ttl": ttl,
+            "size": size,
+            "namespace": namespace,
+            "sampled": sampled,
+            "after_tools": after_tools,
+            "skip": scopes,
+            "patience": patience,
+        }
+        self.rules = CacheRules(sampled=sampled, after_tools=after_tools, skip=scopes)
         self.counter = Counter(str(folder))
         self.flights = Flights(folder)
         self._ttl = ttl
@@ -79,7 +91,12 @@ class CompletionCache:
             size=settings.cache_size,
             namespace=settings.cache_namespace,
             sampled=settings.cache_sampled,
+            after_tools=settings.cache_after_tools,
         )
+
+    def __reduce__(self) -> tuple[Callable[..., "CompletionCache"], tuple[Any, ...]]:
+        """Pickle as what it was made of: another process uses the same folder."""
+        return _remade, (type(self), self.folder, self._settings)
 
     @property
     def counts(self) -> CacheCounts:
@@ -117,6 +134,14 @@ class CompletionCache:
             return False
         self.counter.add("stored")
         return True
+
+    def delete(self, key: str) -> bool:
+        """Remove an answer; return False when there was none or that did not work."""
+        try:
+            return bool(self._cache().delete(key))
+        except Exception as error:  # noqa: BLE001 - a cache must not stop a chain
+            self._failed("cleaned", error)
+            return False
 
     def visit(self, key: str, clock: Callable[[], datetime], *, may_wait: bool = True) -> Steps:
         """Find an answer, or wait for the one that somebody is asking for; see `visits.run`.
@@ -189,7 +214,7 @@ class CompletionCache:
         except BrokenEntry as error:
             self.counter.add("rejected")
             self.counter.warn("a row was removed: %s", error)
-            self._discard(key)
+            self.delete(key)
             return None
         except Exception as error:  # noqa: BLE001 - a cache must not stop a chain
             self._failed("read", error)
@@ -213,17 +238,17 @@ class CompletionCache:
             assert self._opened is not None  # noqa: S101 - set above, or by another thread
             return self._opened[0]
 
-    def _discard(self, key: str) -> None:
-        try:
-            self._cache().delete(key)
-        except Exception as error:  # noqa: BLE001 - a broken row is a miss already
-            self._failed("cleaned", error)
-
     def _failed(self, what: str, error: Exception) -> None:
         self.counter.failed(what, error)
         if self._opened is not None and _identity(self.folder) != self._opened[1]:
             with self._lock:
                 self._opened = None  # deleted or replaced while in use: begin anew
+
+
+def _remade(
+    kind: type[CompletionCache], folder: Path, settings: Mapping[str, Any]
+) -> CompletionCache:
+    return kind(folder, **settings)
 
 
 _Identity = tuple[int, int] | None

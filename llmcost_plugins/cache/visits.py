@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from llmcost_plugins.cache.counting import Counter
 from llmcost_plugins.cache.entries import CachedAnswer
@@ -15,6 +15,7 @@ from llmcost_plugins.labels import Labels
 _FIRST_PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.05
 _LONGER: Final = 1.5
+_T = TypeVar("_T")
 
 
 class Keeper(Protocol):
@@ -90,25 +91,25 @@ Steps = Generator[float, None, Visit]
 """Yields how many seconds to wait; returns the visit."""
 
 
-def run(steps: Steps) -> Visit:
+def run(steps: Generator[float, None, _T]) -> _T:
     """Make a visit, waiting with the thread."""
     while True:
         try:
             pause = next(steps)
         except StopIteration as done:
-            visit: Visit = done.value
-            return visit
+            found: _T = done.value
+            return found
         time.sleep(pause)
 
 
-async def arun(steps: Steps) -> Visit:
+async def arun(steps: Generator[float, None, _T]) -> _T:
     """Make a visit, waiting by awaiting."""
     while True:
         try:
             pause = next(steps)
         except StopIteration as done:
-            visit: Visit = done.value
-            return visit
+            found: _T = done.value
+            return found
         await asyncio.sleep(pause)
 
 

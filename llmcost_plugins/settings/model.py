@@ -145,6 +145,8 @@ class Settings(BaseSettings):
         timezone: the calendar that budgets and reports go by.
         cache: whether routers cache completions that are not told otherwise.
         cache_sampled: whether answers of a temperature above 0 are cached, too.
+        cache_after_tools: whether answers to results of tools are, as agents ask for them; what
+            follows them may act again.
         currency: what reports show amounts in, with how many units one USD is worth; budgets and
             the ledger stay in USD.
         cache_dir: where completions are cached.
@@ -204,6 +206,7 @@ class Settings(BaseSettings):
     )
     cache: bool = Field(default=False, examples=["true"])
     cache_sampled: bool = Field(default=False, examples=["true"])
+    cache_after_tools: bool = Field(default=False, examples=["true"])
     currency: Annotated[Currency | None, NoDecode, BeforeValidator(_currency)] = Field(
         default=None, examples=["CNY:7.12"]
     )

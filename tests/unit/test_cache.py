@@ -16,10 +16,21 @@ import diskcache
 import pytest
 from diskcache.core import MODE_PICKLE, MODE_RAW
 
-from llmcost_plugins.cache import CacheCounts, CachedAnswer, CompletionCache, upkeep
+from llmcost_plugins.budgets import Subject
+from llmcost_plugins.cache import (
+    Asked,
+    CacheCounts,
+    CachedAnswer,
+    CacheRules,
+    CompletionCache,
+    upkeep,
+)
+from llmcost_plugins.labels import make_labels
 from llmcost_plugins.testing.ledger_contract import NOON
 
 ANSWER = {"text": "Zoë says hi", "usage": {"input": 3}}
+
+SUBJECT = Subject("gpt-4o", "openai", make_labels({"user": "u1"}), "r")
 
 
 def put(cache: CompletionCache, key: str, answer: Any = ANSWER) -> bool:
@@ -369,3 +380,32 @@ def test_a_cache_that_cannot_be_used_is_a_miss_logged_once_and_counted(
     assert cache.counts == CacheCounts(misses=3, failed=6)
     (record,) = caplog.records
     assert repr(str(folder)) in record.getMessage()
+
+
+def test_one_answer_can_be_removed(cache: CompletionCache) -> None:
+    put(cache, "a")
+    put(cache, "b")
+    assert cache.delete("a")
+    assert not cache.delete("a")
+    assert (got(cache, "a"), got(cache, "b")) == (None, ANSWER)
+
+
+def test_a_pickled_cache_is_the_same_folder_with_the_same_settings(folder: Path) -> None:
+    made = CompletionCache(
+        folder, ttl=timedelta(hours=1), namespace="a", after_tools=True, skip=iter(["user:*"])
+    )
+    put(made, "k")
+    copy = pickle.loads(pickle.dumps(made))
+    assert got(copy, "k") == ANSWER
+    assert got(copy, "k", NOON + timedelta(hours=2)) is None
+    assert copy.key({"x": 1}) == made.key({"x": 1})
+    asked = Asked(answers_tools=True)
+    assert copy.rules.reason_against(asked, lambda: SUBJECT, NOON) == "a rule says so"
+    made.close()
+    copy.close()
+
+
+def test_results_of_tools_are_cached_where_that_is_switched_on() -> None:
+    asked = Asked(answers_tools=True)
+    assert CacheRules().reason_against(asked, lambda: SUBJECT, NOON) == "results of tools"
+    assert not CacheRules(after_tools=True).reason_against(asked, lambda: SUBJECT, NOON)

@@ -53,6 +53,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "TIMEZONE": [("Europe/Berlin", ZoneInfo("Europe/Berlin"))],
     "CACHE": [("true", True)],
     "CACHE_SAMPLED": [("true", True)],
+    "CACHE_AFTER_TOOLS": [("true", True)],
     "CACHE_DIR": [("/tmp/x", Path("/tmp/x"))],  # noqa: S108 - not used
     "CACHE_TTL": [("3600", timedelta(hours=1))],
     "CACHE_SIZE": [("1000000", 10**6)],
@@ -78,6 +79,7 @@ BAD = {
     "TIMEZONE": ["", "Mars/Base", "../etc/passwd", "/etc/localtime"],
     "CACHE": ["maybe", ""],
     "CACHE_SAMPLED": ["maybe"],
+    "CACHE_AFTER_TOOLS": ["maybe"],
     "CURRENCY": ["XYZ:1", "EUR", "EUR:", "EUR:0", "EUR:-1", "EUR:nan", "USD:1", "JPY:1e12", "7.12"],
     "CACHE_TTL": ["-1", "a week"],
     "CACHE_SIZE": ["0", "-1", "1 GB"],
@@ -144,7 +146,7 @@ def test_without_variables_the_defaults_hold(own_home: Path) -> None:
     assert settings.fetched_prices.is_relative_to(own_home)
     assert settings.fetched_prices.name == "prices.json.gz"
     assert settings.timezone == ZoneInfo("UTC")
-    assert settings.cache is settings.cache_sampled is False
+    assert settings.cache is settings.cache_sampled is settings.cache_after_tools is False
     assert settings.cache_ttl == timedelta(days=7)
     assert settings.cache_size == 2**30
     assert settings.cache_namespace == ""
