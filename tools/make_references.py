@@ -1,6 +1,6 @@
 """Write docs/settings.md and docs/cli.md, of the settings' class and of the commands.
 
-    python tools/make_references.py [--check]
+    python tools/make_references.py [--check] [--folder docs]
 
 With ``--check`` nothing is written, and the exit status is 1 if a page is not up to date.
 """
@@ -47,10 +47,6 @@ KINDS: Final[dict[Any, str]] = {
 }
 """What a value may be, by the type of the field; a setting of another type needs a word here."""
 LISTED: Final = {str: "names, joined by `,`"}
-FOLDERS: Final = {
-    str(platformdirs.user_data_path("llmcost")): "DATA",
-    str(platformdirs.user_cache_path("llmcost")): "CACHE",
-}
 GROUPS: Final = {
     "Budgets": ("budgets", "on_exceed", "degrade_at", "shadow", "fallback_models"),
     "Holds": ("max_output_tokens", "strict", "estimate", "hold_wait", "hold_lease", "call_max"),
@@ -188,15 +184,14 @@ def _default(field: FieldInfo) -> str:
             text = str(value.value)
         case _:
             text = "refuse" if value == REFUSE else str(value)
-    for folder, word in FOLDERS.items():
-        text = text.replace(folder, word)
-    return f"`{text}`"
+    data, cached = platformdirs.user_data_path("llmcost"), platformdirs.user_cache_path("llmcost")
+    return f"`{text.replace(str(data), 'DATA').replace(str(cached), 'CACHE')}`"
 
 
 def cli_page() -> str:
     """Return the page of all commands."""
-    said = _paragraphs(inspect.getdoc(inspect.getmodule(cli.callback)) or "")
-    parts = [WRITTEN, CLI_HEAD, said, "\n"]
+    said = inspect.getdoc(inspect.getmodule(cli.callback)) or ""
+    parts = [WRITTEN, CLI_HEAD, _paragraphs(said.partition("\n\n")[2])]
     for path, command in commands(cli, "llmcost"):
         parts.append(_command(path, command))
     return "".join(parts)
@@ -271,14 +266,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true")
-    check: bool = parser.parse_args(arguments).check
+    parser.add_argument("--folder", type=Path, default=DOCS)
+    asked = parser.parse_args(arguments)
+    check: bool = asked.check
     stale = 0
     for name, page in PAGES.items():
-        path, text = DOCS / name, page()
+        path, text = asked.folder / name, page()
         if path.is_file() and path.read_text("utf-8") == text:
             continue
         stale = 1
-        print(f"{name} is not up to date" if check else f"{name} written")
+        print(
+            f"{name} is not up to date; make references writes it" if check else f"{name} written"
+        )
         if not check:
             path.write_text(text, encoding="utf-8")
     return stale if check else 0
