@@ -225,7 +225,7 @@ def _usage(command: click.Command, options: bool) -> Iterator[str]:
         yield "[OPTIONS]"
     for each in command.params:
         if isinstance(each, click.Argument):
-            yield each.name.upper() if each.required else f"[{each.name.upper()}]"  # type: ignore[union-attr]  # named
+            yield each.name.upper() if each.required else f"[{each.name.upper()}]"
     if isinstance(command, click.Group):
         yield "[COMMAND]" if command.invoke_without_command else "COMMAND"
 
