@@ -13,13 +13,13 @@ from llmcost_plugins.report_tables import (
     report_json,
     report_markdown,
     report_table,
-    span_in_words,
 )
 from llmcost_plugins.reporter import CostReporter, Report
 from llmcost_plugins.reports import REPORT_GROUPS
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import plain_console
 from llmcost_plugins.tallies import LABEL
+from llmcost_plugins.wording import span_in_words
 
 _FORMS: Final = ("table", "json", "csv", "md")
 
