@@ -49,6 +49,7 @@ def test_the_block_runs(block: str, tmp_path: Path) -> None:
             "LLMCOST_LEDGER": f"sqlite:///{tmp_path}/ledger.db",
             "LLMCOST_CACHE_DIR": str(tmp_path / "cache"),
         },
+        cwd=tmp_path,  # a block may write a file
         capture_output=True,
         text=True,
         timeout=100,
