@@ -71,14 +71,16 @@ class Page:
         for domain in ("Page", "Network", "Runtime", "Log"):
             self._ask(f"{domain}.enable")
 
-    def open(self, address: str, width: int = 1280, *, dark: bool = False) -> None:
+    def open(
+        self, address: str, width: int = 1280, *, dark: bool = False, media: str = "screen"
+    ) -> None:
         """Load a page in a window of that width and wait until it is there."""
         self._ask(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=900, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._ask("Emulation.setEmulatedMedia", features=[scheme])
+        self._ask("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.requests.clear()
         self.complaints.clear()
         self._events.clear()

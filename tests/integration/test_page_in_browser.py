@@ -99,8 +99,15 @@ def test_a_script_in_a_page_would_not_run(browser: Page, written: tuple[Path, De
     assert all("Content Security Policy" in one for one in browser.complaints)
 
 
-def test_it_prints_with_its_tables(browser: Page, written: tuple[Path, Decimal]) -> None:
-    browser.open(written[0].as_uri())
-    printed = browser.printed()
-    assert printed.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", printed)) in {1, 2, 3}
+def test_it_prints_in_light_colours_with_whole_tables(
+    browser: Page, written: tuple[Path, Decimal]
+) -> None:
+    browser.open(written[0].as_uri(), 700, dark=True, media="print")
+    background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == "rgb(255, 255, 255)"
+    rows = "[...document.querySelectorAll('.scroll tr')]"
+    last = f"{rows}.map(row => row.lastChild.getBoundingClientRect())"
+    for cell in browser.evaluate(f"{last}.map(one => [one.right, one.height])"):
+        assert 0 < cell[0] <= 700
+        assert cell[1] > 0
+    assert re.search(rb"^%PDF.*/Type\s*/Page\b", browser.printed(), re.DOTALL)
