@@ -132,7 +132,7 @@ def _amount(status: BudgetStatus, amount: Decimal | None) -> str:
 def _bar(status: BudgetStatus) -> Text:
     if not status.limit:
         return Text("-")
-    used = (status.spent + status.held) / status.limit
+    used = status.used
     cells = min(_BAR_CELLS, int(used * _BAR_CELLS))
     colour = "red" if used >= 1 else "yellow" if used >= _NEARLY else "green"
     bar = Text("█" * cells, style=colour)

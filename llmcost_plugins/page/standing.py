@@ -22,7 +22,7 @@ def budget_bars(statuses: Sequence[BudgetStatus], zone: tzinfo) -> Markup:
     """Return a bar for each budget, the most used first."""
     ranked = sorted(
         (one for one in statuses if one.limit is not None),
-        key=lambda one: (-_used(one), one.scope, one.per, one.unit),
+        key=lambda one: (-one.used, one.scope, one.per, one.unit),
     )
     lines = [_line(one, zone) for one in ranked[:_SHOWN]]
     rest = len(ranked) - len(lines)
@@ -62,7 +62,7 @@ def _judged(status: BudgetStatus) -> tuple[str, str]:
         return _OVER
     if status.projected is not None and status.projected > limit:
         return "near", "on the way over"
-    return ("near", "nearly used up") if _used(status) >= _NEARLY else _GOOD
+    return ("near", "nearly used up") if status.used >= _NEARLY else _GOOD
 
 
 def _facts(status: BudgetStatus) -> list[str]:
@@ -76,20 +76,13 @@ def _facts(status: BudgetStatus) -> list[str]:
 
 
 def _percent_used(status: BudgetStatus) -> str:
-    used = _used(status)
-    return f"{used:,.0%}" if used >= _FAR_BEYOND else percent(used)
+    return f"{status.used:,.0%}" if status.used >= _FAR_BEYOND else percent(status.used)
 
 
 def _resets(status: BudgetStatus, zone: tzinfo) -> str:
     if status.resets_at is None:
         return "never starts anew"
     return f"starts anew {status.resets_at.astimezone(zone):%Y-%m-%d %H:%M}"
-
-
-def _used(status: BudgetStatus) -> Decimal:
-    if not status.limit:
-        return Decimal(1)
-    return (status.spent + status.held) / status.limit
 
 
 def _legend() -> Markup:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
 
 from llmcost_plugins.overview import Overview
+from llmcost_plugins.tallies import hour_key
 
 # Not by strftime, which writes them in the language of the process.
 _MONTHS: Final = [
@@ -125,7 +126,7 @@ def _hours(start: datetime, end: datetime, times: Sequence[str], zone: tzinfo) -
     keys = dict.fromkeys(times)
     at = start
     while at < end:
-        keys[f"{at.astimezone(zone):%Y-%m-%dT%H:00%z}"] = None
+        keys[hour_key(at, zone)] = None
         at += _SLOT
     # By the instant: on the clock of some zones an hour of autumn comes twice.
     for key in sorted(keys, key=datetime.fromisoformat):
