@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -21,6 +22,7 @@ from llmcost_plugins.tables import plain_console
 
 _SHORTEST: Final = 0.1
 _LONGEST: Final = 3600
+_ATTENTIVE: Final = 0.1  # seconds: so long at most goes on what was told to end
 
 
 @click.command()
@@ -79,12 +81,25 @@ class _Picture:
 
 
 def _follow(console: Console, taken: Callable[[], LiveView], interval: float) -> None:
-    # A terminal is left as it was found, also when it is not the keyboard that ends this.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _told_to_end() as told, Screen(console=console, screen=True, auto_refresh=False) as screen:
+        while not told:
+            screen.update(taken(), refresh=True)
+            until = time.monotonic() + interval
+            while not told and (left := until - time.monotonic()) > 0:
+                time.sleep(min(left, _ATTENTIVE))
+
+
+@contextmanager
+def _told_to_end() -> Iterator[list[int]]:
+    """Give a list that is no longer empty once the process is told to end.
+
+    Not by `KeyboardInterrupt`: in the middle of drawing it would leave the terminal in disorder.
+    """
+    told: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    former = [signal.signal(one, lambda number, _frame: told.append(number)) for one in signals]
     try:
-        with Screen(taken(), console=console, screen=True, auto_refresh=False) as screen:
-            while True:
-                time.sleep(interval)
-                screen.update(taken(), refresh=True)
-    except KeyboardInterrupt:
-        return
+        yield told
+    finally:
+        for one, handler in zip(signals, former, strict=True):
+            signal.signal(one, handler)
