@@ -28,6 +28,13 @@ BUDGETS = "global=1/day; feature:*=0.5/day"
 ENTERED, LEFT = "\x1b[?1049h", "\x1b[?1049l"
 SIZE = CallSize(prompt_bound=1000, output_cap=100)
 
+# Makes standard input the terminal whose Ctrl-C is a signal, and becomes the command.
+_ON_ITS_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
 
 class Terminal:
     """A terminal that runs `llmcost watch`."""
@@ -35,20 +42,26 @@ class Terminal:
     def __init__(self, folder: Path, ledger: Path, *arguments: str) -> None:
         self._mine, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        command = ["-m", "llmcost_plugins", "watch", "--interval", "0.1", *arguments]
         self.running = subprocess.Popen(
-            [sys.executable, "-m", "llmcost_plugins", "watch", "--interval", "0.1", *arguments],
-            stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - Ctrl-C needs it
+            [sys.executable, "-c", _ON_ITS_TERMINAL, *command],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=folder,
+            start_new_session=True,
             env={
-                **os.environ, "TERM": "xterm-256color", "LLMCOST_BUDGETS": BUDGETS,
+                **os.environ,
+                "TERM": "xterm-256color",
+                "LLMCOST_BUDGETS": BUDGETS,
                 "LLMCOST_LEDGER": f"sqlite:///{ledger}",
             },
-        )  # fmt: skip
+        )
         os.close(theirs)
         self.said = ""
 
     def read_until(self, words: str) -> str:
-        """Return what is shown from the last look on that shows these words."""
+        """Return what has been shown, once these words are in it."""
         deadline = time.monotonic() + 30
         while words not in self.said:
             assert time.monotonic() < deadline, self.said[-3000:]
