@@ -33,7 +33,7 @@ help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
 		awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.demo-ready ## Run the demo: budgets, fallback and cache against a simulated provider
+demo: $(VENV)/.demo-ready ## Run the demo on a simulated provider: budgets, fallback, cache, and a report to open in a browser
 	@$(BIN)/llmcost demo
 
 # REQUIRE_SERVERS=1 in the environment makes tests of a store fail, not skip, when its server is missing.

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "ledger": "llmcost_plugins.cli.ledger:ledger",
     "prices": "llmcost_plugins.cli.prices:prices",
     "report": "llmcost_plugins.cli.report:report",
+    "watch": "llmcost_plugins.cli.watch:watch",
 }
 _WRONG_USE: Final = 2
 _NO_STORAGE: Final = 3

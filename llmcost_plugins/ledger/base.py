@@ -447,8 +447,11 @@ class Ledger(Protocol):
             ConfigurationError: *by* names something else.
         """
 
-    def statuses(self, now: datetime) -> list[BucketState]:
-        """Return the buckets whose period contains *now*, after a sweep."""
+    def statuses(self, now: datetime, *, sweep: bool = True) -> list[BucketState]:
+        """Return the buckets whose period contains *now*, after a sweep.
+
+        Without *sweep* nothing is written, and leases that have ended count as held.
+        """
 
     def exists(self) -> bool:
         """Tell whether the store is there, without making it."""

@@ -487,10 +487,11 @@ class MemoryLedger:
                 found[group] = [a + b for a, b in zip(sums, _summands(line.entry), strict=True)]
         return [Total(group, *found[group]) for group in sorted(found)]
 
-    def statuses(self, now: datetime) -> list[BucketState]:
+    def statuses(self, now: datetime, *, sweep: bool = True) -> list[BucketState]:
         """See `Ledger.statuses`."""
         with self._changing():
-            self._sweep(now)
+            if sweep:
+                self._sweep(now)
             states = [
                 _state_of(count) for count in self._counts.values() if _covers(count.bucket, now)
             ]

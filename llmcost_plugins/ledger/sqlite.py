@@ -537,9 +537,10 @@ class SQLiteLedger:
         rows = self._database.read(lambda db: db.execute(query, span).fetchall())
         return [total_from(row, by) for row in rows]
 
-    def statuses(self, now: datetime) -> list[BucketState]:
+    def statuses(self, now: datetime, *, sweep: bool = True) -> list[BucketState]:
         """See `Ledger.statuses`."""
-        self.sweep(now)
+        if sweep:
+            self.sweep(now)
         instant = {"now": micros(now)}
         query = self._sql["open_buckets"]
         rows = self._database.read(lambda db: db.execute(query, instant).fetchall())

@@ -243,6 +243,11 @@ class Settings(BaseSettings):
         """Where ``llmcost prices update`` stores the price map that it fetches."""
         return platformdirs.user_data_path(_APP) / "prices.json.gz"
 
+    @property
+    def demo_page(self) -> Path:
+        """Where ``llmcost demo`` leaves the page that it makes."""
+        return platformdirs.user_data_path(_APP) / "demo.html"
+
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
         """Read the environment and the file it names; *overrides* win over both.

@@ -393,6 +393,14 @@ class LedgerContract(BucketContract):
         ledger.hold(make_hold(make_call(), USD, Budget("global", 1)))
         assert bucket(ledger, "global", NOON + LEASE).spent == USD
 
+    def test_the_question_how_budgets_stand_writes_nothing_if_so_asked(
+        self, ledger: Ledger
+    ) -> None:
+        ledger.hold(make_hold(make_call(), USD, Budget("global", 1)))
+        (state,) = ledger.statuses(NOON + LEASE, sweep=False)
+        assert (state.spent, state.held, state.holds) == (0, USD, 1)
+        assert list(ledger.entries()) == []
+
     def test_a_late_settle_corrects_what_was_counted_as_lost(self, ledger: Ledger) -> None:
         call = make_call()
         ledger.hold(make_hold(call, USD, Budget("global", 1)))

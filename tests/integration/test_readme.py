@@ -24,7 +24,7 @@ IN_DOCS = [block for path in sorted((ROOT / "docs").glob("*.md")) for block in b
 # seconds, and the blocks milliseconds.
 RUNNER = """
 import json, os, signal, sys
-import langchain.agents, langchain_openai
+import langchain.agents, langchain_openai, llama_index.core, llama_index.llms.openai
 from llmcost_plugins.testing import SimulatedProvider
 
 for line in sys.stdin:
@@ -35,6 +35,7 @@ for line in sys.stdin:
         file = os.open(job["output"], os.O_WRONLY | os.O_CREAT)
         os.dup2(file, 1), os.dup2(file, 2)
         os.environ.update(job["environment"])
+        os.chdir(job["folder"])  # a block may write a file
         with SimulatedProvider() as provider:
             os.environ["OPENAI_BASE_URL"] = os.environ["OPENAI_API_BASE"] = provider.base_url
             exec(compile(job["block"], "README.md", "exec"))
@@ -65,7 +66,12 @@ def run(runner: subprocess.Popen[str], tmp_path: Path) -> Run:
             "LLMCOST_LEDGER": f"sqlite:///{tmp_path}/ledger.db",
             "LLMCOST_CACHE_DIR": str(tmp_path / "cache"),
         }
-        job = {"block": block, "output": str(output), "environment": environment}
+        job = {
+            "block": block,
+            "output": str(output),
+            "folder": str(tmp_path),
+            "environment": environment,
+        }
         assert runner.stdin is not None
         assert runner.stdout is not None
         runner.stdin.write(json.dumps(job) + "\n")
