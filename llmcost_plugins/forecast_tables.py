@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from llmcost_plugins.budgets import Unit
-from llmcost_plugins.forecast import NOMINAL, Basis, BudgetForecast, Forecast
+from llmcost_plugins.forecast import NOMINAL, Anomaly, Basis, BudgetForecast, Forecast
 from llmcost_plugins.money import format_usd, usd_to_nano
 from llmcost_plugins.tables import Record, plain_table, write_csv
 
@@ -19,7 +19,10 @@ _MANY: Final = 1_000_000  # from here on tables show millions
 
 
 def forecast_json(
-    by: Sequence[str], found: Sequence[Forecast], budgets: Sequence[BudgetForecast]
+    by: Sequence[str],
+    found: Sequence[Forecast],
+    budgets: Sequence[BudgetForecast],
+    anomalies: Sequence[Anomaly] = (),
 ) -> str:
     """Write forecasts as a JSON object; money as decimal strings in USD."""
     rows = [{**dict(zip(by, one.group, strict=True)), **_record(one)} for one in found[1:]]
@@ -32,6 +35,7 @@ def forecast_json(
         "rows": rows,
         "total": _record(found[0]) if found else None,
         "budgets": [_budget_record(one) for one in budgets],
+        "unusual": [_anomaly_record(one) for one in anomalies],
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
 
@@ -97,7 +101,7 @@ def runs_out_in_words(one: BudgetForecast, zone: tzinfo) -> str:
     """Say when a budget runs out, and how sure that is."""
 
     def moment(at: datetime) -> str:
-        return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+        return f"{at.astimezone(zone):%m-%d %H:%M}"
 
     if one.is_used_up:
         return "used up"
@@ -136,6 +140,18 @@ def _budget_record(one: BudgetForecast) -> Record:
         "at_the_earliest": _instant(one.at_the_earliest),
         "at_the_latest": _instant(one.at_the_latest),
         **_basis_record(one.basis),
+    }
+
+
+def _anomaly_record(one: Anomaly) -> Record:
+    return {
+        "kind": one.kind.value,
+        "model": one.model,
+        "day": one.day.isoformat(),
+        "now": _text(one.now),
+        "usual": _text(one.usual),
+        "extra_usd": _text(one.extra),
+        "spent_usd": _text(one.spent),
     }
 
 

@@ -4,7 +4,7 @@ import click
 
 from llmcost_plugins.cli.options import format_option, say_if_empty
 from llmcost_plugins.clock import utc_now
-from llmcost_plugins.forecast import FORECAST_GROUPS, TOP, BudgetForecast, Forecast, Forecaster
+from llmcost_plugins.forecast import FORECAST_GROUPS, TOP, Forecast, Forecaster
 from llmcost_plugins.forecast_tables import forecast_csv, forecast_json, forecast_table
 from llmcost_plugins.ledger import open_ledger
 from llmcost_plugins.limits import Limits
@@ -51,10 +51,21 @@ def forecast(by: str, period: str, top: int, form: str) -> int:
         limits = Limits(store, settings.budgets_in_force(), zone)
         forecaster = Forecaster(store, limits, clock=utc_now, zone=zone)
         found, budgets = forecaster.spend(groups, period, top=top), forecaster.budgets(top=top)
+        anomalies = forecaster.anomalies()
         say_if_empty(store, settings)
         if store.exists():
             _say_what_is_missing(found)
-    _write(groups, found, budgets, Format(form), settings)
+    for one in anomalies:
+        click.echo(f"out of the ordinary: {one}", err=True)
+    if form == Format.TABLE:
+        if found or budgets:
+            title = f"Forecast {span_in_words(found[0].span, zone)}"
+            plain_console().print(forecast_table(title, groups, found, budgets, zone))
+    elif form == Format.JSON:
+        # Not through rich: it would wrap and colour what a program reads.
+        click.echo(forecast_json(groups, found, budgets, anomalies))
+    elif text := forecast_csv(groups, found, budgets):
+        click.echo(text)
     return _FINDING if any(one.runs_out_at is not None for one in budgets) else 0
 
 
@@ -66,22 +77,3 @@ def _say_what_is_missing(found: list[Forecast]) -> None:
         click.echo(f"as much a day as so far, and no band: {total.basis}", err=True)
     elif not total.basis.is_sure:
         click.echo(f"the band is a wide guess: {total.basis}", err=True)
-
-
-def _write(
-    groups: list[str],
-    found: list[Forecast],
-    budgets: list[BudgetForecast],
-    form: Format,
-    settings: Settings,
-) -> None:
-    console, zone = plain_console(), settings.timezone
-    if form is Format.TABLE:
-        title = f"Forecast {span_in_words(found[0].span, zone)}" if found else ""
-        if found or budgets:
-            console.print(forecast_table(title, groups, found, budgets, zone))
-        return
-    # Not through rich: it would wrap and colour what a program reads.
-    write = forecast_json if form is Format.JSON else forecast_csv
-    text = write(groups, found, budgets)
-    console.file.write(f"{text}\n" if text else "")

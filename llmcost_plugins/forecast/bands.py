@@ -86,7 +86,7 @@ def _profiled(days: Sequence[int], first_weekday: int, weights: Sequence[float])
     daily = _weighted(expect(days, first_weekday, len(weights)), weights)
     # A horizon longer than what is known of the past is tried as far as the past goes.
     ahead = min(len(weights), max(1, len(days) - TWO_WEEKS - _FEWEST_TRIES + 1))
-    ratios = _back_test(days, first_weekday, weights[:ahead])
+    ratios = back_test(days, first_weekday, weights[:ahead])
     tries = len(ratios)
     error = sum(abs(ratio - 1) for ratio in ratios) / tries if ratios else None
     if tries < _FEWEST_TRIES or ahead * 2 < len(weights):
@@ -105,7 +105,7 @@ def _profiled(days: Sequence[int], first_weekday: int, weights: Sequence[float])
     return Projection(Method.PROFILE, corrected, tuple(spread), *_ends(spread), tries, error)
 
 
-def _back_test(days: Sequence[int], first_weekday: int, weights: Sequence[float]) -> list[float]:
+def back_test(days: Sequence[int], first_weekday: int, weights: Sequence[float]) -> list[float]:
     """Return what came divided by what was expected, for each day from which it is known."""
     ahead = len(weights)
     found = []

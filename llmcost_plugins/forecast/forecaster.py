@@ -6,6 +6,7 @@ from typing import Final
 
 from llmcost_plugins.budgets import Budget, Unit, amount_of
 from llmcost_plugins.errors import ConfigurationError, describe_choices
+from llmcost_plugins.forecast.anomalies import Anomaly, find_anomalies
 from llmcost_plugins.forecast.bands import Projection, project
 from llmcost_plugins.forecast.facts import (
     BudgetForecast,
@@ -121,6 +122,16 @@ class Forecaster:
             self._outlook(state, budget, histories[tuple(match)], match, left, now)
             for state, budget, match in buckets[:top]
         ]
+
+    def anomalies(self) -> list[Anomaly]:
+        """Return what is out of the ordinary today, see `Anomaly`; `Monitor` tells of it.
+
+        Raises:
+            LedgerUnavailable: the ledger cannot be read.
+        """
+        if not self._ledger.exists():
+            return []
+        return find_anomalies(self._ledger, self._clock(), self._zone)
 
     def _forecast(
         self, group: Group, span: Window, history: History, weights: Sequence[float], spent: int
