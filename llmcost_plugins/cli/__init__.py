@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "ledger": "llmcost_plugins.cli.ledger:ledger",
     "prices": "llmcost_plugins.cli.prices:prices",
     "report": "llmcost_plugins.cli.report:report",
+    "simulate": "llmcost_plugins.cli.simulate:simulate_command",
 }
 _WRONG_USE: Final = 2
 _NO_STORAGE: Final = 3

@@ -13,7 +13,7 @@ from llmcost_plugins.forecast.bands import back_test
 from llmcost_plugins.forecast.daily import TWO_WEEKS, expect
 from llmcost_plugins.forecast.history import History, Past
 from llmcost_plugins.ledger import Ledger
-from llmcost_plugins.money import NANO_PER_USD, format_usd, nano_to_usd
+from llmcost_plugins.money import NANO_PER_USD, format_usd, nano_to_usd, usd_to_nano
 
 LEAST: Final = NANO_PER_USD
 """What an anomaly must have cost beyond the usual, in nano-dollars."""
@@ -58,10 +58,10 @@ class Anomaly:
     def __str__(self) -> str:
         """Say it in one line."""
         whose = f"calls to {self.model!r}" if self.model else "calls"
-        cost = f"{format_usd(int(self.extra * NANO_PER_USD))} more than usual"
+        cost = f"{format_usd(usd_to_nano(self.extra))} more than usual"
         if self.kind is Unusual.VOLUME:
             return f"{self.now:,} {whose} today, ordinary are at most {self.usual:,}: {cost}"
-        now, usual = (format_usd(int(one * NANO_PER_USD)) for one in (self.now, self.usual))
+        now, usual = (format_usd(usd_to_nano(one)) for one in (self.now, self.usual))
         return f"{whose} cost {now} each today, usually {usual}: {cost}"
 
 
