@@ -7,7 +7,7 @@ import click
 from llmcost_plugins.cli.options import instant, say_if_empty
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.ledger import open_ledger
-from llmcost_plugins.periods import Period
+from llmcost_plugins.periods import Period, Window
 from llmcost_plugins.report_tables import (
     report_csv,
     report_json,
@@ -18,6 +18,7 @@ from llmcost_plugins.report_tables import (
 from llmcost_plugins.reporter import CostReporter, Report
 from llmcost_plugins.reports import REPORT_GROUPS
 from llmcost_plugins.settings import Settings
+from llmcost_plugins.spans import named_window
 from llmcost_plugins.tables import plain_console
 from llmcost_plugins.tallies import LABEL
 
@@ -46,6 +47,12 @@ _FORMS: Final = ("table", "json", "csv", "md")
     help="Also tokens by meter, and how many calls fell back; reads every entry of the span.",
 )
 @click.option(
+    "--compare-to",
+    "other",
+    metavar="PERIOD",
+    help="Why it is more than in PERIOD ('previous': the one before): price, volume and mix.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(_FORMS),
@@ -53,8 +60,15 @@ _FORMS: Final = ("table", "json", "csv", "md")
     show_default=True,
     help="How to write the data.",
 )
-def report(  # noqa: PLR0913 - one argument for each option
-    by: str, period: str | None, since: str | None, until: str | None, form: str, *, detail: bool
+def report(  # noqa: PLR0913, PLR0917 - one argument for each option
+    by: str,
+    period: str | None,
+    since: str | None,
+    until: str | None,
+    other: str | None,
+    form: str,
+    *,
+    detail: bool,
 ) -> None:
     """Sum what was spent, beside the period before.
 
@@ -63,11 +77,19 @@ def report(  # noqa: PLR0913 - one argument for each option
     if period and (since or until):
         msg = "--period does not go with --since and --until; state the one or the others"
         raise click.UsageError(msg)
+    if other and (detail or form == "md"):
+        msg = "--compare-to goes neither with --detail nor with --format md"
+        raise click.UsageError(msg)
     settings = Settings.from_env()
     groups = [group.strip() for group in by.split(",") if group.strip()]
     start, end = instant(since, "--since", settings), instant(until, "--until", settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
         reporter = CostReporter(store, settings.timezone, before_scan=_say_that_it_takes_long)
+        if other:
+            stated = Window(start, end) if since or until else None
+            _compare(reporter, settings, groups, stated or period or Period.MONTH, other, form)
+            say_if_empty(store, settings)
+            return
         if since or until:
             found = reporter.between(start, end, groups, now=utc_now(), detailed=detail)
         else:
@@ -76,6 +98,32 @@ def report(  # noqa: PLR0913 - one argument for each option
         if store.exists():
             _say_what_is_odd(found)
     _write(found, form, settings)
+
+
+def _compare(  # noqa: PLR0913, PLR0917 - what the options say
+    reporter: CostReporter,
+    settings: Settings,
+    groups: list[str],
+    period: str | Window,
+    other: str,
+    form: str,
+) -> None:
+    from llmcost_plugins.effect_tables import comparison_csv, comparison_json, comparison_table
+    from llmcost_plugins.effects import compare, span_before, spans_to_compare
+
+    now, zone = utc_now(), settings.timezone
+    if isinstance(period, str):
+        span, before = spans_to_compare(period, other, now, zone)
+    elif other == "previous":
+        span, before = period, span_before(period, now, zone)
+    else:
+        span, before = period, named_window(other, now, zone)
+    found = compare(reporter, span, before, groups)
+    if form == "table":
+        plain_console().print(comparison_table(found, zone))
+        return
+    # Not through rich: it would wrap and colour what a program reads.
+    click.echo(comparison_json(found) if form == "json" else comparison_csv(found))
 
 
 def _say_that_it_takes_long() -> None:
