@@ -109,7 +109,7 @@ class Recent:
         found = []
         for rule in rules_of(period):
             spent = self._by_slots(match, rule.long)
-            if spent < max(LEAST, LEAST_SHARE * limit):
+            if spent < LEAST or spent < LEAST_SHARE * limit:
                 continue
             if not is_burning(rule, rule.long, spent, limit, span):
                 continue

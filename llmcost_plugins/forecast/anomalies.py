@@ -76,7 +76,7 @@ def find_anomalies(ledger: Ledger, now: datetime, zone: tzinfo) -> list[Anomaly]
     """
     history = History(ledger, ["model"], now, zone)
     day = now.astimezone(zone).date()
-    found = []
+    found: list[Anomaly] = []
     for group in (None, *sorted(history.groups())):
         calls, cost = (history.past(unit, group) for unit in (Unit.REQUESTS, Unit.USD))
         model = group[0] if group else ""

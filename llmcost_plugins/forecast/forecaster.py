@@ -138,9 +138,11 @@ class Forecaster:
     ) -> Forecast:
         past = history.past(Unit.USD, group or None)
         projection = project(past.days, past.first_weekday, weights)
-        ends = (None if one is None else nano_to_usd(one) for one in ends_of(projection, spent))
+        expected, low, high = (
+            None if one is None else nano_to_usd(one) for one in ends_of(projection, spent)
+        )
         basis = basis_of(projection, len(past.days))
-        return Forecast(group, span, nano_to_usd(spent), *ends, basis)
+        return Forecast(group, span, nano_to_usd(spent), expected, low, high, basis)
 
     def _outlook(  # noqa: PLR0913, PLR0917 - the facts of a bucket
         self,
@@ -157,16 +159,21 @@ class Forecaster:
         weights = [share_left, *self._whole_days(now, span)]
         projection = project(past.days, past.first_weekday, weights)
         ends = ends_of(projection, state.spent) if span.end else (None, None, None)
-        amounts = (None if one is None else amount_of(one, unit) for one in ends)
+        expected, low, high = (None if one is None else amount_of(one, unit) for one in ends)
+        at, earliest, latest = self._dates(projection, limit - state.spent, now, len(weights))
         return BudgetForecast(
             state.scope,
             state.period.value,
             unit,
             budget.limit,
             amount_of(state.spent, unit),
-            *amounts,
+            expected,
+            low,
+            high,
             chance_of(projection, limit - state.spent),
-            *self._dates(projection, limit - state.spent, now, len(weights)),
+            at,
+            earliest,
+            latest,
             basis_of(projection, len(past.days)),
         )
 

@@ -59,8 +59,8 @@ def _labels_from(labels: str, tags: str) -> Labels:
 
 
 def used_from(row: Row) -> Used:
-    """Return what a row of the query ``used_after`` says, without its first column."""
-    at, status, model, requested, served, provider, labels, tags, usage, cost, prices = row
+    """Return what a row of the query ``used_after`` says."""
+    _, at, status, model, requested, served, provider, labels, tags, usage, cost, prices = row
     lines = _lines_from_json(json.loads(prices)) if prices else ()
     who = model, requested, served, provider, _labels_from(labels, tags)
     return Used(from_micros(at), _STATUSES[status], *who, _decode(usage)[0], cost, lines)

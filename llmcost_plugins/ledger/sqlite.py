@@ -524,7 +524,7 @@ class SQLiteLedger:
         end = micros(until) if until else FOREVER
         while page := self._page("used_after", after, end):
             for row in page:
-                yield used_from(row[1:])
+                yield used_from(row)
             after = (page[-1][1], page[-1][0])
 
     def _page(self, name: str, after: tuple[int, int], end: int) -> list[tuple[Any, ...]]:

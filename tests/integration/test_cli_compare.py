@@ -40,7 +40,7 @@ def test_the_effects_as_json_add_up(llmcost: Run) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     total = {key: Decimal(amount) for key, amount in found["total"].items()}
-    assert (total["before_usd"], total["now_usd"], total["change_usd"]) == (1, 2, 1)
+    assert [str(total[f"{key}_usd"]) for key in ("before", "now", "change")] == ["1", "2", "1"]
     assert total["price_usd"] + total["volume_usd"] + total["mix_usd"] == 1
     assert total["volume_usd"] == 1
     assert found["before_since"] == "2026-02-01T00:00:00+00:00"

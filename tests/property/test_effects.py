@@ -46,6 +46,8 @@ def test_another_price_for_the_same_tokens_is_price_alone(
 @given(tokens=st.integers(1, 10**9), dear=st.integers(2, 10**6))
 def test_the_same_tokens_at_a_dearer_model_are_mix_alone(tokens: int, dear: int) -> None:
     cheap, costly = ("cheap",), ("dear",)
+    before: dict[tuple[str, ...], Part]
+    now: dict[tuple[str, ...], Part]
     before = {cheap: Part(3 * tokens, 3 * tokens), costly: Part(tokens, tokens * dear)}
     now = {cheap: Part(tokens, tokens), costly: Part(3 * tokens, 3 * tokens * dear)}
     found = split(before, now).values()

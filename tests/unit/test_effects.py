@@ -16,6 +16,8 @@ from tests.unit.trackers import NOON, make_tracker, spec
 
 USD = 400_000  # input tokens of gpt-4o for one dollar; gpt-4o-mini takes 0.06 for them
 
+NONE = Decimal(0)
+
 
 @pytest.fixture
 def tracker(ledger: Ledger, clock: FakeClock) -> CostTracker:
@@ -39,9 +41,9 @@ def test_a_month_beside_the_one_before_by_model(tracker: CostTracker) -> None:
     span, before = spans_to_compare("month", "previous", NOON, UTC)
     found = compare(reporter, span, before)
     total = found.total
-    assert (total.before, total.now, total.change) == (Decimal("1.06"), Decimal("3.06"), 2)
+    assert (total.before, total.now, total.change) == (Decimal("1.06"), Decimal("3.06"), Decimal(2))
     # Twice the tokens; of them 3 of 4 instead of 1 of 2 at the dearer model.
-    assert (total.price, total.volume, total.mix) == (0, Decimal("1.06"), Decimal("0.94"))
+    assert (total.price, total.volume, total.mix) == (NONE, Decimal("1.06"), Decimal("0.94"))
     assert [row.group for row in found.rows] == [("gpt-4o",), ("gpt-4o-mini",)]
     for name in ("before", "now", "price", "volume", "mix"):
         assert sum(getattr(row, name) for row in found.rows) == getattr(total, name)
@@ -52,19 +54,19 @@ def test_a_change_of_model_within_a_team_is_mix_of_that_team(tracker: CostTracke
     reporter = CostReporter(tracker.ledger, UTC)
     (row,) = compare(reporter, *spans_to_compare("month", "2026-02", NOON, UTC), ["team"]).rows
     assert row.group == ("a",)
-    assert (row.price, row.volume, row.mix) == (0, 0, Decimal("0.94"))
+    assert (row.price, row.volume, row.mix) == (NONE, NONE, Decimal("0.94"))
 
 
 def test_nothing_before_makes_all_of_it_volume(tracker: CostTracker) -> None:
     call(tracker, "gpt-4o")
     span, before = spans_to_compare("day", "previous", NOON, UTC)
     total = compare(CostReporter(tracker.ledger, UTC), span, before).total
-    assert (total.price, total.volume, total.mix) == (0, 1, 0)
+    assert (total.price, total.volume, total.mix) == (NONE, Decimal(1), NONE)
 
 
 def test_two_empty_periods_differ_by_nothing(ledger: Ledger) -> None:
     found = compare(CostReporter(ledger, UTC), *spans_to_compare("day", "previous", NOON, UTC))
-    assert (found.rows, found.total.change) == ((), 0)
+    assert (found.rows, found.total.change) == ((), NONE)
 
 
 def test_dates_are_compared_with_as_many_days_before() -> None:

@@ -89,7 +89,7 @@ def test_other_prices_come_from_a_file_and_what_has_none_is_counted_apart(
     tracker.record_usage("my-own-model", USED, request_id="r")
     found = simulate(tracker.ledger, other_prices(Catalog.load(own=path)))
     assert (found.calls, found.spent, found.simulated) == (1, BIG, 2 * BIG)
-    assert (found.unpriced, found.unpriced_spent) == (1, 0)
+    assert (found.unpriced, found.unpriced_spent) == (1, Decimal(0))
 
 
 def test_the_first_rule_that_covers_a_call_chooses_and_else_the_first_model(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -116,14 +116,12 @@ def test_nobody_is_told_where_alerts_are_off(
 
 
 def test_a_rule_begins_exactly_at_its_factor() -> None:
-    march = window(Period.MONTH, NOON, NOON.tzinfo)  # type: ignore[arg-type]  # UTC
+    march, always = (window(period, NOON, UTC) for period in (Period.MONTH, Period.TOTAL))
     limit = 744 * 10**9  # a dollar an hour
     assert is_burning(FAST, HOUR, 14 * 10**9, limit, march)
     assert not is_burning(FAST, HOUR, 14 * 10**9 - 1, limit, march)
     assert is_burning(SLOW, 6 * HOUR, 36 * 10**9, limit, march)
-    assert not is_burning(
-        SLOW, 6 * HOUR, 36 * 10**9, limit, window(Period.TOTAL, NOON, NOON.tzinfo)
-    )  # type: ignore[arg-type]
+    assert not is_burning(SLOW, 6 * HOUR, 36 * 10**9, limit, always)
     assert [rules_of(period) == () for period in Period] == [
         period in {Period.HOUR, Period.TOTAL} for period in Period
     ]
@@ -145,7 +143,11 @@ def test_many_more_calls_than_usual_are_told_once_a_day(
     record(tracker, NOON - HOUR, USD // 20, 45)
     everything, model = tracker.forecaster().anomalies()
     assert (everything.kind, everything.model, model.model) == (Unusual.VOLUME, "", "gpt-4o")
-    assert (model.now, model.usual, model.extra) == (90, 45, Decimal("2.25"))
+    assert (model.now, model.usual, model.extra) == (
+        Decimal(90),
+        Decimal(45),
+        Decimal("2.25"),
+    )
     for _ in range(2):
         tracker.monitor().snapshot()
     texts = {str(event) for event in of_kind(told, Kind.ANOMALY)}

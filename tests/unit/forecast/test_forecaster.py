@@ -56,7 +56,11 @@ def test_an_even_past_gives_the_exact_end_of_the_month_for_all_and_for_each_grou
     assert (chat.group, chat.expected) == (("chat",), Decimal(20 + 21 * 2))
     assert (search.group, search.expected) == (("search",), Decimal(9 + 21))
     assert total.low == total.expected == total.high
-    assert (total.basis.method, total.basis.days, total.basis.error) == (Method.PROFILE, 90, 0)
+    assert (total.basis.method, total.basis.days, total.basis.error) == (
+        Method.PROFILE,
+        90,
+        Decimal(0),
+    )
     assert total.basis.is_sure
     assert total.span.end == datetime(2026, 4, 1, tzinfo=UTC)
 
@@ -84,7 +88,7 @@ def test_a_month_that_has_just_begun_is_forecast_from_the_months_before(
     for day in range(10, 32):
         spend(tracker, datetime(2026, 3, day, 10, tzinfo=UTC), 2)
     (found,) = tracker.forecaster().spend()
-    assert (found.spent, found.expected) == (0, 60)
+    assert (found.spent, found.expected) == (Decimal(0), Decimal(60))
 
 
 def only(found: list[Forecast]) -> Forecast:
@@ -97,7 +101,7 @@ def test_too_little_data_is_said_and_not_hidden(store: Ledger, clock: FakeClock)
     assert tracker.forecaster().spend() == [] or only(tracker.forecaster().spend()).spent == 0
     spend(tracker, NOON - timedelta(hours=1), 3)
     today = only(tracker.forecaster().spend())
-    assert (today.spent, today.expected, today.low) == (3, None, None)
+    assert (today.spent, today.expected, today.low) == (Decimal(3), None, None)
     assert str(today.basis) == "too little data: no complete day"
     spend_daily(tracker, 2, 1)
     one_day = only(tracker.forecaster().spend())
