@@ -7,14 +7,16 @@ from itertools import dropwhile
 from typing import Final
 
 from llmcost_plugins.budgets import Unit
-from llmcost_plugins.ledger import NO_CALL, Ledger, Status, Total
+from llmcost_plugins.ledger import NO_CALL, Ledger, Status
 from llmcost_plugins.ledger.slots import SLOT, micros
 from llmcost_plugins.periods import Period, Window, window
+from llmcost_plugins.usage import METERS
 
 LOOK_BACK: Final = 90
 """How many complete days a forecast looks at."""
 _WITHIN_DAYS: Final = 28
 _ENOUGH_DAYS: Final = 7
+_PERSONS: Final = frozenset({"user", "session"})
 _DAY: Final = 24 * 60 * 60 * 1_000_000
 
 Group = tuple[str, ...]
@@ -53,10 +55,16 @@ class History:
         self.first = today - timedelta(days=LOOK_BACK)
         self._weekday = self.first.weekday()
         self._counts: dict[Group, list[dict[Unit, int]]] = {}
-        for place in range(LOOK_BACK + 1):
-            span = day_window(self.first + timedelta(days=place), zone)
+        spans = [day_window(self.first + timedelta(days=n), zone) for n in range(LOOK_BACK + 1)]
+        if not _PERSONS.isdisjoint(by) and any(_parts_a_slot(span) for span in spans):
+            # The sums of persons are of whole days, which nobody can ask for by half hours.
+            self._read(ledger, by, spans, zone)
+            return
+        for place, span in enumerate(spans):
             for total in ledger.totals([*by, "status"], since=span.start, until=span.end):
-                self._add(place, total)
+                tokens = total.prompt_tokens + total.completion_tokens
+                *group, status = total.group
+                self._add(place, tuple(group), Status(status), total.cost, tokens, total.calls)
 
     def groups(self) -> list[Group]:
         """Return the groups that have brought anything."""
@@ -75,15 +83,31 @@ class History:
         # A day with more corrections than spending is below zero, and means nothing here.
         return Past(tuple(max(0, count) for count in known), first % 7, today)
 
-    def _add(self, place: int, total: Total) -> None:
-        *group, said = total.group
-        rows = self._counts.setdefault(tuple(group), [{} for _ in range(LOOK_BACK + 1)])
-        counts, status = rows[place] or dict.fromkeys(Unit, 0), Status(said)
-        counts[Unit.USD] += total.cost
+    def _read(
+        self, ledger: Ledger, by: Sequence[str], spans: Sequence[Window], zone: tzinfo
+    ) -> None:
+        for one in ledger.used(since=spans[0].start, until=spans[-1].end):
+            group = tuple(one.labels.values.get(field, "") for field in by)
+            place = (one.at.astimezone(zone).date() - self.first).days
+            tokens = sum(int(one.counts.get(meter, 0)) for meter in METERS)
+            calls = 0 if one.status in NO_CALL else 1
+            self._add(place, group, one.status, one.cost, tokens, calls)
+
+    def _add(  # noqa: PLR0913, PLR0917 - what a line adds
+        self, place: int, group: Group, status: Status, cost: int, tokens: int, calls: int
+    ) -> None:
+        rows = self._counts.setdefault(group, [{} for _ in range(LOOK_BACK + 1)])
+        counts = rows[place] or dict.fromkeys(Unit, 0)
+        counts[Unit.USD] += cost
         if status is not Status.CACHED:  # what a cache has answered counts in no budget
-            counts[Unit.TOKENS] += total.prompt_tokens + total.completion_tokens
-            counts[Unit.REQUESTS] += 0 if status in NO_CALL else total.calls
+            counts[Unit.TOKENS] += tokens
+            counts[Unit.REQUESTS] += 0 if status in NO_CALL else calls
         rows[place] = counts
+
+
+def _parts_a_slot(span: Window) -> bool:
+    """Tell whether a day begins within a half hour, as in Kathmandu (UTC+5:45)."""
+    return span.start is not None and micros(span.start) % SLOT != 0
 
 
 def day_window(day: date, zone: tzinfo) -> Window:

@@ -196,6 +196,24 @@ def test_days_are_those_of_the_time_zone_also_across_a_change_of_the_clock(
         assert total.low == total.high == total.expected == user.expected == 9 * 2 + 22 * 2
 
 
+def test_days_that_begin_within_a_half_hour_are_told_of_users_and_of_features(
+    tmp_path: Any, clock: FakeClock
+) -> None:
+    zone = ZoneInfo("Asia/Kathmandu")  # UTC+5:45
+    budgets = Budget("user:*", 1000, "month"), Budget("user:*", "1M tokens", "day")
+    with open_ledger(f"sqlite:///{tmp_path}/ledger.db", zone) as store:
+        tracker = quiet(store, clock, *budgets, zone=zone)
+        for ago in range(61):
+            local = datetime(2026, 3, 10, 0, 20, tzinfo=zone) - ago * DAY
+            spend(tracker, local, 2, user="u1", feature="chat")
+        for by in ("user", "feature"):
+            total, group = tracker.forecaster().spend([by])
+            assert (group.group, group.basis.days) in {(("u1",), 60), (("chat",), 60)}
+            assert total.expected == group.expected == 31 * 2
+        day, month = sorted(tracker.forecaster().budgets(), key=lambda one: one.period)
+        assert (day.expected, month.expected) == (Decimal(2 * USD), Decimal(62))
+
+
 def test_the_dearest_groups_are_forecast_when_there_are_too_many(
     store: Ledger, clock: FakeClock
 ) -> None:
