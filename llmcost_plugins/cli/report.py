@@ -10,7 +10,7 @@ from llmcost_plugins.clock import utc_now
 from llmcost_plugins.ledger import Ledger, open_ledger
 from llmcost_plugins.limits import Limits
 from llmcost_plugins.overview import DEFAULT_GROUPS, overview
-from llmcost_plugins.periods import Period
+from llmcost_plugins.periods import Period, Window
 from llmcost_plugins.report_tables import (
     report_csv,
     report_json,
@@ -20,6 +20,7 @@ from llmcost_plugins.report_tables import (
 from llmcost_plugins.reporter import CostReporter, Report
 from llmcost_plugins.reports import REPORT_GROUPS, budget_statuses
 from llmcost_plugins.settings import Settings
+from llmcost_plugins.spans import named_window
 from llmcost_plugins.tables import plain_console
 from llmcost_plugins.tallies import LABEL
 from llmcost_plugins.wording import span_in_words
@@ -48,6 +49,12 @@ _FORMS: Final = ("table", "json", "csv", "md", "html")
     help="Also tokens by meter, and how many calls fell back; reads every entry of the span.",
 )
 @click.option(
+    "--compare-to",
+    "other",
+    metavar="PERIOD",
+    help="Why it is more than in PERIOD ('previous': the one before): price, volume and mix.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(_FORMS),
@@ -61,11 +68,12 @@ _FORMS: Final = ("table", "json", "csv", "md", "html")
     metavar="FILE",
     help="Write there, readable by you only, in place of what is there; - is standard output.",
 )
-def report(  # noqa: PLR0913 - one argument for each option
+def report(  # noqa: PLR0913, PLR0917 - one argument for each option
     by: str | None,
     period: str | None,
     since: str | None,
     until: str | None,
+    other: str | None,
     form: str,
     *,
     output: str | None,
@@ -79,6 +87,9 @@ def report(  # noqa: PLR0913 - one argument for each option
     if period and (since or until):
         msg = "--period does not go with --since and --until; state the one or the others"
         raise click.UsageError(msg)
+    if other and (detail or form in {"md", "html"}):
+        msg = "--compare-to goes neither with --detail nor with --format md or html"
+        raise click.UsageError(msg)
     if is_page and detail:
         msg = "--detail does not go with --format html; it goes with table, md, json and csv"
         raise click.UsageError(msg)
@@ -90,6 +101,13 @@ def report(  # noqa: PLR0913 - one argument for each option
     start, end = instant(since, "--since", settings), instant(until, "--until", settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
         reporter = CostReporter(store, settings.timezone, before_scan=_say_that_it_takes_long)
+        if other:
+            stated = Window(start, end) if since or until else None
+            asked = stated or period or Period.MONTH
+            console = plain_console(to_text=output is not None)
+            _write(_compared(reporter, settings, groups, asked, other, form, console), output)
+            say_if_empty(store, settings)
+            return
         first = [] if is_page else groups
         if since or until:
             found = reporter.between(start, end, first, now=utc_now(), detailed=detail)
@@ -124,6 +142,34 @@ def _page(
         for part in closer.groups if closer.models.rows else [closer.models]:
             _say_what_is_odd(part)
     return report_page(closer, settings.currency)
+
+
+def _compared(  # noqa: PLR0913, PLR0917 - what the options say
+    reporter: CostReporter,
+    settings: Settings,
+    groups: list[str],
+    period: str | Window,
+    other: str,
+    form: str,
+    console: Console,
+) -> str:
+    from llmcost_plugins.effect_tables import comparison_csv, comparison_json, comparison_table
+    from llmcost_plugins.effects import compare, span_before, spans_to_compare
+
+    now, zone = utc_now(), settings.timezone
+    if isinstance(period, str):
+        span, before = spans_to_compare(period, other, now, zone)
+    elif other == "previous":
+        span, before = period, span_before(period, now, zone)
+    else:
+        span, before = period, named_window(other, now, zone)
+    found = compare(reporter, span, before, groups)
+    if form in {"json", "csv"}:
+        text = (comparison_json if form == "json" else comparison_csv)(found)
+        return f"{text}\n"
+    with console.capture() as shown:
+        console.print(comparison_table(found, zone))
+    return shown.get()
 
 
 def _say_that_it_takes_long() -> None:

@@ -29,6 +29,7 @@ from llmcost_plugins.ledger.base import (
     Settled,
     Status,
     Total,
+    Used,
     repriced_id,
 )
 from llmcost_plugins.ledger.rules import (
@@ -463,6 +464,16 @@ class MemoryLedger:
             lines = list(self._lines)
         for line in _between(lines, since, until):
             yield line.entry
+
+    def used(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Used]:
+        """See `Ledger.used`."""
+        for entry in self.entries(since=since, until=until):
+            call, done = entry.call, entry.outcome
+            lines = done.lines if done.status is Status.CORRECTION else ()
+            who = call.model, call.requested, done.served, call.provider, call.labels
+            yield Used(call.at, done.status, *who, done.usage.to_counts(), done.cost, lines)
 
     def totals(
         self,
