@@ -27,13 +27,13 @@ INDEX_URL := https?://[^ ]*(pypi|pythonhosted|artifactory|/simple(/|["' ]|$$))|-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check check-index-urls chaos bench build constraints clean
+.PHONY: help demo test check check-index-urls chaos bench build docs references constraints clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sort | \
 		awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/.demo-ready ## Run the demo: budgets, fallback and cache against a simulated provider
+demo: $(VENV)/.demo-ready ## Run the demo on a simulated provider: budgets, fallback, cache, and a report to open in a browser
 	@$(BIN)/llmcost demo
 
 # REQUIRE_SERVERS=1 in the environment makes tests of a store fail, not skip, when its server is missing.
@@ -62,6 +62,14 @@ bench: $(VENV)/.dev-ready ## Run the benchmarks and print what they measured
 build: $(VENV)/.dev-ready ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
 	@ls dist
+
+docs: $(VENV)/.dev-ready ## Build the documentation into build/docs; any warning is an error
+	@$(BIN)/python tools/make_references.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+	@echo build/docs/index.html
+
+references: $(VENV)/.dev-ready ## Write docs/settings.md and docs/cli.md anew, of the code
+	@$(BIN)/python tools/make_references.py
 
 # Pins every version that the tests run with, for all supported Pythons and systems at once.
 constraints: ## Bring constraints.txt up to date (needs uv)

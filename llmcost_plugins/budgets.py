@@ -381,6 +381,11 @@ class BudgetStatus:
         limit, spent, held = (self.count(one) for one in (self.limit, self.spent, self.held))
         return amount_of(limit - spent - held, self.unit)
 
+    @property
+    def used(self) -> Decimal:
+        """The part of the limit that is spent and held; 1 without a limit, or with one of 0."""
+        return (self.spent + self.held) / self.limit if self.limit else Decimal(1)
+
     def count(self, amount: Decimal) -> int:
         """Return an amount of this status as the ledger counts it: nano-dollars for USD."""
         return usd_to_nano(amount) if self.unit is Unit.USD else int(amount)

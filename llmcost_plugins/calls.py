@@ -8,7 +8,7 @@ from typing import Protocol
 from llmcost_plugins.blocks import Block
 from llmcost_plugins.budgets import Bucket
 from llmcost_plugins.errors import BudgetExceeded
-from llmcost_plugins.failures import ended_by_caller, may_be_billed
+from llmcost_plugins.failures import ended_by_caller, kind_of, may_be_billed
 from llmcost_plugins.guard import Owner, current_owner
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger import Call, Outcome, Status
@@ -208,7 +208,7 @@ class OpenCall:
     ) -> Outcome | None:
         """Settle as failed; without *billed* usage the provider charged nothing."""
         usage = Usage() if billed is None else billed
-        return self._keeper.end_call(self, Status.ERROR, usage, served, _brief(error))
+        return self._keeper.end_call(self, Status.ERROR, usage, served, kind_of(error))
 
     def abort(
         self,
@@ -279,7 +279,3 @@ class OpenCall:
         hidden = self.prices is not None and self.prices.reasons
         seen = cap if received_bytes is None or hidden else min(cap, received_bytes)
         return Usage(input=self.estimate.prompt, output=seen, trust=Trust.ESTIMATED)
-
-
-def _brief(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:500]

@@ -47,6 +47,17 @@ def is_transient(error: BaseException) -> bool:
     return bool(lost) or any("Timeout" in name or "ConnectionError" in name for name in names)
 
 
+def kind_of(error: BaseException) -> str:
+    """Name an error's class and its HTTP status, if there is one.
+
+    What is written down of a failed call: the texts of providers and parsers quote prompts, answers
+    and keys.
+    """
+    status = _status(error)
+    name = type(error).__name__
+    return name if status is None else f"{name}, status {status}"
+
+
 def _status(error: BaseException) -> int | None:
     for one in _chain(error):
         status = getattr(one, "status_code", None)

@@ -12,14 +12,16 @@ from typing import Final
 
 from llmcost_plugins.alerts import BudgetEvent, Kind
 from llmcost_plugins.budgets import Budget, Unit, amount_of
+from llmcost_plugins.burn_rates import LEAST, Recent
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.forecast.anomalies import Anomaly, find_anomalies
 from llmcost_plugins.labels import make_labels
 from llmcost_plugins.ledger import NO_CALL, BucketState, Entry, Ledger
 from llmcost_plugins.ledger.bucket_keys import match_of
-from llmcost_plugins.ledger.slots import SLOT, from_micros, micros
+from llmcost_plugins.ledger.slots import SLOT, from_micros, micros, slot_of
 from llmcost_plugins.limits import Limits
-from llmcost_plugins.money import nano_to_usd
-from llmcost_plugins.periods import MICROSECOND, Window, window
+from llmcost_plugins.money import nano_to_usd, usd_to_nano
+from llmcost_plugins.periods import MICROSECOND, Period, Window, window
 from llmcost_plugins.thresholds import Thresholds
 
 ALERT_AT: Final = Decimal("0.9")
@@ -154,7 +156,8 @@ class Monitor:
     Args:
         ledger: where to look.
         limits: the budgets in force.
-        thresholds: told once of each budget that is on the way beyond *alert_at*.
+        thresholds: told once of each budget that is on the way beyond *alert_at* or burns, and of
+            what is out of the ordinary today.
         clock: returns the current aware instant.
         zone: the calendar of the budgets.
         by: labels to group the rates by; ``model`` and ``provider`` count as such.
@@ -192,9 +195,10 @@ class Monitor:
         self._zone = zone
         self._span = span
         self._alert_at = alert_at
+        self._looked_at_day: int | None = None
 
     def snapshot(self) -> Snapshot:
-        """Look once, and tell of budgets that are on the way beyond their limit.
+        """Look once, and tell of budgets on the way beyond their limit, and of what is unusual.
 
         Raises:
             LedgerUnavailable: the ledger cannot be read.
@@ -203,6 +207,8 @@ class Monitor:
         since = now - self._span
         if not self._ledger.exists():
             return Snapshot(now, since, (), ())
+        if self._alert_at is not None:
+            self._tell_of_the_day(now)
         return Snapshot(now, since, self._rates(since, now), tuple(self._outlooks(now)))
 
     def watch(self, interval: timedelta | float) -> Iterator[Snapshot]:
@@ -256,13 +262,15 @@ class Monitor:
     def _outlooks(self, now: datetime) -> Iterator[Outlook]:
         budgets = self._limits.book(now).budgets
         limits = {(budget.scope, budget.per, budget.unit): budget for budget in budgets}
-        untouched = dict(limits)
+        untouched, recent = dict(limits), Recent(self._ledger, now)
         for state in self._ledger.statuses(now):
             covers = state.pattern, state.period, state.unit
             untouched.pop(covers, None)
             limited = limits.get(covers)
             # Nothing tells when a run is over, so those that have ended are not shown.
             if limited is not None and (state.pattern != "run" or state.holds):
+                if self._alert_at is not None:
+                    self._tell_of_burning(state, limited, recent, now)
                 yield self._outlook(state, limited, now)
         for (scope, per, unit), budget in untouched.items():
             if scope != "run":
@@ -320,6 +328,55 @@ class Monitor:
             projected=projected,
         )
         self._thresholds.projected(state.key, event)
+
+    def _tell_of_burning(
+        self, state: BucketState, budget: Budget, recent: Recent, now: datetime
+    ) -> None:
+        """Tell of a budget in USD that is spent too fast, where sums of half hours tell that."""
+        match = match_of(state.key)
+        if state.unit is not Unit.USD or state.pattern == "run" or not _KEPT.issuperset(match):
+            return
+        limit = budget.limit_count
+        if not limit or state.spent < LEAST:
+            return
+        span = window(state.period, now, self._zone)
+        for burn in recent.burns(match, state.period, limit, span):
+            event = BudgetEvent(
+                kind=Kind.BURN_RATE,
+                scope=state.scope,
+                period=state.period.value,
+                unit=state.unit,
+                limit=limit,
+                spent=state.spent,
+                at=now,
+                words=str(burn),
+            )
+            self._thresholds.unusual(state.key, burn.rule.name, event)
+
+    def _tell_of_the_day(self, now: datetime) -> None:
+        """Tell of what is out of the ordinary; looks once in a half hour, for 90 days are read."""
+        slot = slot_of(now)
+        if slot == self._looked_at_day:
+            return
+        self._looked_at_day = slot
+        for one in find_anomalies(self._ledger, now, self._zone):
+            key = f"day|{one.day.isoformat()}|{one.model}"
+            self._thresholds.unusual(key, one.kind, _event_of(one, now))
+
+
+def _event_of(one: Anomaly, now: datetime) -> BudgetEvent:
+    spent = usd_to_nano(one.spent)
+    return BudgetEvent(
+        kind=Kind.ANOMALY,
+        scope=f"model:{one.model}" if one.model else "global",
+        period=Period.DAY.value,
+        unit=Unit.USD,
+        limit=spent - usd_to_nano(one.extra),
+        spent=spent,
+        at=now,
+        model=one.model,
+        words=str(one),
+    )
 
 
 def _value(entry: Entry, key: str) -> str:

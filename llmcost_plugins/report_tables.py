@@ -4,20 +4,21 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from decimal import Decimal
 from typing import Final
 
 from rich.console import Group
 from rich.text import Text
 
-from llmcost_plugins.money import format_usd, round_to_nano, usd_string, usd_to_nano
+from llmcost_plugins.money import usd_string, usd_to_nano
 from llmcost_plugins.periods import Window
 from llmcost_plugins.pricing.currencies import Currency
 from llmcost_plugins.reporter import Report
 from llmcost_plugins.reports import Details, ReportRow
 from llmcost_plugins.tables import Record, plain_table, write_csv
 from llmcost_plugins.usage import METERS
+from llmcost_plugins.wording import change_text, money_text, percent, printable, span_in_words
 
 _Column = tuple[str, Callable[[ReportRow], str]]
 _MANY: Final = 10_000_000  # from here on columns show millions; JSON and CSV have every token
@@ -68,7 +69,7 @@ def report_table(
         table.add_column(heading, show(report.total), justify="right", no_wrap=True)
     for row in report.rows:
         # As Text: a label such as "[/red]" is no markup.
-        group = [Text(_printable(value) or "(none)") for value in row.group]
+        group = [Text(printable(value) or "(none)") for value in row.group]
         table.add_row(*group, *(show(row) for _, show in columns))
     return Group(table, Text("\n".join(_notes(report, zone, currency))))
 
@@ -91,21 +92,9 @@ def report_markdown(
     return "\n".join([f"### {_escaped(title)}", "", *lines, "", *notes])
 
 
-def span_in_words(span: Window, zone: tzinfo) -> str:
-    """Return the span as a title says it, e.g. ``since 2026-11-01 until 2026-12-01 (UTC)``."""
-
-    def day(instant: datetime) -> str:
-        text = instant.astimezone(zone).strftime("%Y-%m-%d %H:%M")
-        return text.removesuffix(" 00:00")
-
-    since = f"since {day(span.start)} " if span.start else ""
-    until = f"until {day(span.end)} " if span.end else ""
-    return f"{since}{until}({zone})" if since or until else "of all time"
-
-
 def _columns(report: Report, currency: Currency | None) -> list[_Column]:
     def money(amount: Decimal | None) -> str:
-        return "-" if amount is None else _money(amount, currency)
+        return "-" if amount is None else money_text(amount, currency)
 
     columns: list[_Column] = [
         ("Calls", lambda row: f"{row.calls:,}"),
@@ -157,9 +146,9 @@ def _notes(report: Report, zone: tzinfo, currency: Currency | None) -> list[str]
     notes = [f"estimated: {estimated}; unpriced, and missing in the cost: {unpriced}"]
     if report.previous is not None and report.before is not None:
         before = report.previous
-        change = f"; now {_change(total.cost, before.cost)}" if before.cost > 0 else ""
+        change = f"; now {change_text(total.cost, before.cost)}" if before.cost > 0 else ""
         notes.append(
-            f"before, {span_in_words(report.before, zone)}: {_money(before.cost, currency)}, "
+            f"before, {span_in_words(report.before, zone)}: {money_text(before.cost, currency)}, "
             f"{before.calls:,} calls{change}"
         )
     if currency is not None:
@@ -218,13 +207,6 @@ def _ends(span: Window) -> Record:
     }
 
 
-def _money(usd: Decimal, currency: Currency | None) -> str:
-    if currency is None:
-        return format_usd(usd_to_nano(usd))
-    amount = format_usd(round_to_nano(currency.of(usd))).replace("$", "")
-    return f"{amount} {currency.code}"
-
-
 def _share(row: ReportRow, calls: int) -> str | None:
     share = row.share(calls)
     return None if share is None else f"{share:f}"
@@ -234,7 +216,7 @@ def _part(row: ReportRow, calls: int) -> str:
     share = row.share(calls)
     if not calls:
         return "-"
-    return f"{calls:,}" if share is None else f"{calls:,} ({_percent(share)})"
+    return f"{calls:,}" if share is None else f"{calls:,} ({percent(share)})"
 
 
 def _short(tokens: int) -> str:
@@ -243,16 +225,7 @@ def _short(tokens: int) -> str:
 
 def _of_all(row: ReportRow, calls: int) -> str:
     share = row.share(calls) or Decimal(0)
-    return f"{calls:,} of {row.calls:,} calls ({_percent(share)})"
-
-
-def _percent(share: Decimal) -> str:
-    # One call in a million is not none.
-    return f"{share:.1%}" if share else "0%"
-
-
-def _change(now: Decimal, before: Decimal) -> str:
-    return f"{(now - before) / before:+.0%}"
+    return f"{calls:,} of {row.calls:,} calls ({percent(share)})"
 
 
 def _of(row: ReportRow) -> Details:
@@ -265,9 +238,5 @@ def _meters(row: ReportRow) -> Sequence[str]:
     return [meter for meter in METERS if meter in known] + sorted(known.keys() - set(METERS))
 
 
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
-
-
 def _escaped(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", _printable(text))
+    return _MARKDOWN.sub(r"\\\1", printable(text))

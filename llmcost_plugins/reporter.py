@@ -81,6 +81,11 @@ class CostReporter:
         self._zone = zone
         self._before_scan = before_scan
 
+    @property
+    def zone(self) -> tzinfo:
+        """The calendar of the periods."""
+        return self._zone
+
     def report(
         self,
         by: Sequence[str] = (),

@@ -142,18 +142,19 @@ def row_of(total: Total, details: Details | None = None) -> ReportRow:
 
 
 def budget_statuses(
-    ledger: Ledger, budgets: Sequence[Budget], now: datetime, zone: tzinfo
+    ledger: Ledger, budgets: Sequence[Budget], now: datetime, zone: tzinfo, *, sweep: bool = True
 ) -> list[BudgetStatus]:
     """Say how every bucket of the current periods stands, those of *budgets* with their limit.
 
     A budget that no call has touched yet is shown once, with nothing spent. Of the runs only those
-    with calls in flight are shown: nothing tells when a run is over.
+    with calls in flight are shown: nothing tells when a run is over. Holds whose lease has ended
+    are written down as lost; without *sweep* nothing is written, and they count as held.
     """
     limits = {(budget.scope, budget.per, budget.unit): budget for budget in budgets}
     found = []
     touched = set()
     # A question does not make a ledger where there is none.
-    for state in ledger.statuses(now) if ledger.exists() else ():
+    for state in ledger.statuses(now, sweep=sweep) if ledger.exists() else ():
         if state.pattern == "run" and not state.holds:
             continue
         covers = (state.pattern, state.period, state.unit)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from llmcost_plugins.ledger import Entry, Ledger, Outcome, Status, original_id
 from llmcost_plugins.money import format_usd, settle_nano
 from llmcost_plugins.pricing import Catalog, Cost, Match, cost_of
+from llmcost_plugins.pricing.resolution import Resolution
 from llmcost_plugins.usage import Trust, Usage
 
 _PRICED_ANEW: Final = frozenset({Status.OK, Status.ABORTED, Status.ERROR, Status.CORRECTION})
@@ -128,14 +129,21 @@ def _proposal(
     return Repricing(entry, recorded, correction)
 
 
+def resolved(catalog: Catalog, served: str | None, requested: str, provider: str) -> Resolution:
+    """Find the prices of a recorded call: those of the model that was served where that is sure."""
+    if served:
+        found = catalog.resolve(served, provider)
+        if found.prices is not None and (found.match.is_certain or served == requested):
+            return found
+    return catalog.resolve(requested, provider)
+
+
 def _cost_today(entry: Entry, catalog: Catalog) -> tuple[Match, Cost | None]:
     call, done = entry.call, entry.outcome
-    for name in (done.served, call.requested):
-        if name:
-            found = catalog.resolve(name, call.provider)
-            if found.prices is not None and (found.match.is_certain or name == call.requested):
-                return found.match, cost_of(done.usage, found.prices, call.at)
-    return Match.UNKNOWN, None
+    found = resolved(catalog, done.served, call.requested, call.provider)
+    if found.prices is None:
+        return Match.UNKNOWN, None
+    return found.match, cost_of(done.usage, found.prices, call.at)
 
 
 def _trust(usage: Usage, match: Match, cost: Cost) -> Trust:

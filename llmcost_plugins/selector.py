@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Self
 
 from llmcost_plugins.calls import CallSpec
-from llmcost_plugins.errors import ConfigurationError, ModelUnsuitable, describe_choices
+from llmcost_plugins.errors import ConfigurationError, ModelUnsuitable
 from llmcost_plugins.labels import current_labels, make_labels
 from llmcost_plugins.money import nano_to_usd
 from llmcost_plugins.policies import Candidate, Rules, cheapest, complete
-from llmcost_plugins.pricing import CallSize, Match
+from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.pricing.abilities import abilities, make_needs, missing
+from llmcost_plugins.pricing.stated import priced
 from llmcost_plugins.rule_files import read_rules
 from llmcost_plugins.rules import TASK, Request, Rule
 from llmcost_plugins.standing import Left
@@ -89,7 +90,7 @@ class ModelSelector:
         self._models = tuple(dict.fromkeys(models))
         self._tracker = tracker or default_tracker()
         for model in self._models:
-            self._must_have_a_price(model)
+            priced(self._tracker.catalog, model)
         self._otherwise = otherwise
         base = cheapest if otherwise == "cheapest" else None
         self._rules = Rules(rules, self._models, base, owner="selector")
@@ -197,18 +198,6 @@ class ModelSelector:
         if window is not None and tokens > window:
             why = f"{spec.model!r} takes prompts of {window:,} tokens, and this one has {tokens:,}"
         return Candidate(index, spec.model, expected, tokens, why)
-
-    def _must_have_a_price(self, model: str) -> None:
-        found = self._tracker.catalog.resolve(model)
-        if found.prices is not None:
-            return
-        near = f"; similar: {describe_choices(found.candidates)}" if found.candidates else ""
-        hint = "say which host serves it" if found.match is Match.AMBIGUOUS else "check its name"
-        msg = (
-            f"no price is known for the model {model!r} ({found.reason}{near}); {hint}, such as "
-            f"'openai/gpt-4o-mini', or state its price in a file of LLMCOST_PRICES"
-        )
-        raise ConfigurationError(msg)
 
 
 def _check_tokens(key: str, value: int) -> None:

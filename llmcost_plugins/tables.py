@@ -32,9 +32,15 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-def plain_console(*, stderr: bool = False) -> Console:
-    """Return a console that shows text as it is: a label such as ``[/red]`` is no markup."""
-    return Console(stderr=stderr, markup=False, emoji=False)
+def plain_console(*, stderr: bool = False, to_text: bool = False) -> Console:
+    """Return a console that shows text as it is: a label such as ``[/red]`` is no markup.
+
+    Args:
+        stderr: whether it is that of messages.
+        to_text: whether what is captured of it goes to a file, without colours.
+    """
+    file = io.StringIO() if to_text else None
+    return Console(stderr=stderr, markup=False, emoji=False, file=file)
 
 
 def budget_records(statuses: Iterable[BudgetStatus]) -> list[Record]:
@@ -126,7 +132,7 @@ def _amount(status: BudgetStatus, amount: Decimal | None) -> str:
 def _bar(status: BudgetStatus) -> Text:
     if not status.limit:
         return Text("-")
-    used = (status.spent + status.held) / status.limit
+    used = status.used
     cells = min(_BAR_CELLS, int(used * _BAR_CELLS))
     colour = "red" if used >= 1 else "yellow" if used >= _NEARLY else "green"
     bar = Text("█" * cells, style=colour)

@@ -102,8 +102,14 @@ class Tally:
         return (call.labels.values.get(by.removeprefix(LABEL), ""),)
 
     def _moment(self, by: str, at: datetime) -> str:
-        local = at.astimezone(self._zone)
-        return local.date().isoformat() if by == "day" else f"{local:%Y-%m-%dT%H:00%z}"
+        if by == "hour":
+            return hour_key(at, self._zone)
+        return at.astimezone(self._zone).date().isoformat()
+
+
+def hour_key(at: datetime, zone: tzinfo) -> str:
+    """Return how a report names the hour of an instant; the one that comes twice by its offset."""
+    return f"{at.astimezone(zone):%Y-%m-%dT%H:00%z}"
 
 
 def _counts(entry: Entry) -> tuple[int, ...]:

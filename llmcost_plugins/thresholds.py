@@ -107,6 +107,14 @@ class Thresholds:
         """
         self._once(key, f"{event.kind}:{event.threshold}", event)
 
+    def unusual(self, key: str, what: str, event: BudgetEvent) -> None:
+        """Tell that a bucket burns or a day is out of the ordinary, once for each *what*.
+
+        Raises:
+            LedgerUnavailable: it cannot be noted that somebody is told.
+        """
+        self._once(key, f"{event.kind}:{what}", event)
+
     def _once(self, key: str, threshold: str, event: BudgetEvent, *, sends: bool = True) -> None:
         with self._lock:
             if (key, threshold) in self._told:

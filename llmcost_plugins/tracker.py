@@ -52,6 +52,7 @@ from llmcost_plugins.thresholds import Thresholds
 from llmcost_plugins.usage import Trust, Usage
 
 if TYPE_CHECKING:
+    from llmcost_plugins.forecast import Forecaster
     from llmcost_plugins.monitor import Monitor
     from llmcost_plugins.reporter import Savings
     from llmcost_plugins.settings import Settings
@@ -242,6 +243,15 @@ class CostTracker:
             span=span,
             alert_at=alert_at,
         )
+
+    def forecaster(self) -> "Forecaster":
+        """Return what says how a period will end and when each budget runs out.
+
+        See `Forecaster`, and `monitor` for what is being spent right now.
+        """
+        from llmcost_plugins.forecast import Forecaster
+
+        return Forecaster(self.ledger, self.limits, clock=self._clock, zone=self.zone)
 
     def set_budget(
         self,

@@ -27,9 +27,12 @@ from llmcost_plugins.alerts import BudgetEvent
 from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.errors import BudgetExceeded, ConfigurationError, MissingExtra
 from llmcost_plugins.money import format_usd, usd_to_nano
+from llmcost_plugins.overview import overview
+from llmcost_plugins.page import report_page, write_page
 from llmcost_plugins.report_tables import report_table
 from llmcost_plugins.reporter import CostReporter
 from llmcost_plugins.reports import spend
+from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import budget_table
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from llmcost_plugins.tracker import CostTracker
@@ -50,7 +53,8 @@ _RUNS_AT_MOST: Final = 100
 def run(console: Console, live_model: str | None = None) -> int:
     """Show the main job; return 0 when the ledger agrees with the provider, else 1.
 
-    Everything happens in a temporary folder that is removed at the end.
+    Everything happens in a temporary folder that is removed at the end; a page with the report
+    stays in the user's data folder, in place of that of an earlier run.
 
     Args:
         console: where to write.
@@ -91,7 +95,9 @@ class _Demo:
             self._fall_back(tracker)
             self._cache(tracker)
             self._report(tracker)
-            return self._check(tracker)
+            status = self._check(tracker)
+            self._page(tracker)
+            return status
 
     def _model(self, name: str, **options: Any) -> Any:
         chat_openai = _chat_openai()
@@ -190,6 +196,23 @@ class _Demo:
         verdict = "equal to the nano-dollar" if agrees else f"they differ by {recorded - billed:,}"
         self._console.print(verdict, style="bold green" if agrees else "bold red")
         return 0 if agrees else 1
+
+    def _page(self, tracker: CostTracker) -> None:
+        _heading(self._console, "7", "The same as a page, to open in a browser")
+        now = tracker.now()
+        reporter = CostReporter(tracker.ledger, UTC)
+        # By hours: the demo may run over midnight, but not for a day.
+        report = reporter.between(now - timedelta(hours=8), None, now=now)
+        page = report_page(overview(reporter, report, now=now, budgets=tracker.budgets()))
+        path = Settings.from_env().demo_page
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_page(path, page)
+        except (OSError, ConfigurationError) as error:
+            self._console.print(f"not written: {error}", markup=False)
+            return
+        # In one line, so that it can be copied, or opened where the terminal knows links.
+        self._console.print(path.as_uri(), soft_wrap=True, highlight=False, markup=False)
 
 
 @dataclass(frozen=True, slots=True)

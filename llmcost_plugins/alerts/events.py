@@ -1,4 +1,4 @@
-"""What somebody should be told of: a threshold reached, a limit passed, an overdraft."""
+"""What somebody should be told of: a threshold reached, a limit passed, an unusual day."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -25,23 +25,30 @@ class Kind(StrEnum):
     """The provider has billed more than was held, and the limit is passed by it."""
     PROJECTED = "projected"
     """As it went so far, the period will end above a part of the limit; told once for all."""
+    BURN_RATE = "burn_rate"
+    """A bucket is being spent many times faster than it lasts; told once a period for all."""
+    ANOMALY = "anomaly"
+    """Many more calls than usual, or much dearer ones, today; told once a day for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetEvent:
-    """Something that concerns a budget. Counts are nano-dollars, tokens or requests, see *unit*.
+    """Something that concerns a budget, or for `Kind.ANOMALY` a day.
+
+    Counts are nano-dollars, tokens or requests, see *unit*.
 
     Attributes:
         kind: what has happened.
         scope: the scope with its value, e.g. ``user:u1``.
         period: the budget's period.
         unit: what the budget counts.
-        limit: the limit.
-        spent: what is spent.
+        limit: the limit; for an anomaly, what is usual.
+        spent: what is spent; for an anomaly, today.
         at: when.
         threshold: the part of the limit that was reached, for that kind.
         model: the model of the call that did it; empty for a projection.
         projected: where the period will end as it went so far, for that kind.
+        words: what is unusual, for a burn rate and an anomaly.
     """
 
     kind: Kind
@@ -54,9 +61,12 @@ class BudgetEvent:
     threshold: Decimal | None = None
     model: str = ""
     projected: int | None = None
+    words: str = ""
 
     def __str__(self) -> str:
         """Say it in one line."""
+        if self.kind is Kind.ANOMALY:
+            return f"out of the ordinary: {self.words}"
         spent, limit = format_count(self.spent, self.unit), format_count(self.limit, self.unit)
         what = f"budget {self.scope!r} per {self.period}"
         if self.kind is Kind.THRESHOLD:
@@ -64,6 +74,8 @@ class BudgetEvent:
         if self.kind is Kind.PROJECTED:
             end = format_count(self.projected or 0, self.unit)
             return f"{what} is on the way to {end} of {limit}: {spent} spent so far"
+        if self.kind is Kind.BURN_RATE:
+            return f"{what} is being spent {self.words}: {spent} of {limit} spent"
         if self.kind is Kind.OVERDRAFT:
             return f"{what} is overdrawn: {spent} of {limit} spent, by a call to {self.model!r}"
         over = f"{what} is over its limit of {limit} ({spent} spent)"

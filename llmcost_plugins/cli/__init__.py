@@ -1,9 +1,9 @@
 """The command ``llmcost``.
 
 Data goes to standard output, messages to standard error. Exit status: 0 ok, 1 a finding (the
-demo's sums differ, prices differ or are missing, a call would not fit, the ledger is not sound, an
-alert did not arrive, the doctor has found something), 2 wrong use or configuration, 3 the ledger
-cannot be used.
+demo's sums differ, prices differ or are missing, a call would not fit, a budget will run out, the
+ledger is not sound, an alert did not arrive, the doctor has found something), 2 wrong use or
+configuration, 3 the ledger cannot be used.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,12 @@ _COMMANDS: Final = {
     "cache": "llmcost_plugins.cli.cache:cache",
     "doctor": "llmcost_plugins.cli.doctor:doctor",
     "export": "llmcost_plugins.cli.records:export_command",
+    "forecast": "llmcost_plugins.cli.forecast:forecast",
     "ledger": "llmcost_plugins.cli.ledger:ledger",
     "prices": "llmcost_plugins.cli.prices:prices",
     "report": "llmcost_plugins.cli.report:report",
+    "simulate": "llmcost_plugins.cli.simulate:simulate_command",
+    "watch": "llmcost_plugins.cli.watch:watch",
 }
 _WRONG_USE: Final = 2
 _NO_STORAGE: Final = 3

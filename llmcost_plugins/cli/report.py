@@ -3,34 +3,37 @@
 from typing import Final
 
 import click
+from rich.console import Console
 
 from llmcost_plugins.cli.options import instant, say_if_empty
 from llmcost_plugins.clock import utc_now
-from llmcost_plugins.ledger import open_ledger
-from llmcost_plugins.periods import Period
+from llmcost_plugins.ledger import Ledger, open_ledger
+from llmcost_plugins.limits import Limits
+from llmcost_plugins.overview import DEFAULT_GROUPS, overview
+from llmcost_plugins.periods import Period, Window
 from llmcost_plugins.report_tables import (
     report_csv,
     report_json,
     report_markdown,
     report_table,
-    span_in_words,
 )
 from llmcost_plugins.reporter import CostReporter, Report
-from llmcost_plugins.reports import REPORT_GROUPS
+from llmcost_plugins.reports import REPORT_GROUPS, budget_statuses
 from llmcost_plugins.settings import Settings
+from llmcost_plugins.spans import named_window
 from llmcost_plugins.tables import plain_console
 from llmcost_plugins.tallies import LABEL
+from llmcost_plugins.wording import span_in_words
 
-_FORMS: Final = ("table", "json", "csv", "md")
+_FORMS: Final = ("table", "json", "csv", "md", "html")
 
 
 @click.command()
 @click.option(
     "--by",
-    default="model",
-    show_default=True,
     metavar="GROUPS",
-    help=f"What to group by, joined by commas: {', '.join(REPORT_GROUPS)}, tag, label.KEY.",
+    help=f"What to group by, joined by commas: {', '.join(REPORT_GROUPS)}, tag, label.KEY. "
+    f"A page has a table for each.  [default: model; of a page {', '.join(DEFAULT_GROUPS)}]",
 )
 @click.option(
     "--period",
@@ -46,36 +49,127 @@ _FORMS: Final = ("table", "json", "csv", "md")
     help="Also tokens by meter, and how many calls fell back; reads every entry of the span.",
 )
 @click.option(
+    "--compare-to",
+    "other",
+    metavar="PERIOD",
+    help="Why it is more than in PERIOD ('previous': the one before): price, volume and mix.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(_FORMS),
     default="table",
     show_default=True,
-    help="How to write the data.",
+    help="How to write the data; html is a page with charts, for -o FILE.",
 )
-def report(  # noqa: PLR0913 - one argument for each option
-    by: str, period: str | None, since: str | None, until: str | None, form: str, *, detail: bool
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write there, readable by you only, in place of what is there; - is standard output.",
+)
+def report(  # noqa: PLR0913, PLR0917 - one argument for each option
+    by: str | None,
+    period: str | None,
+    since: str | None,
+    until: str | None,
+    other: str | None,
+    form: str,
+    *,
+    output: str | None,
+    detail: bool,
 ) -> None:
     """Sum what was spent, beside the period before.
 
     In the currency of LLMCOST_CURRENCY, if that is set.
     """
+    is_page = form == "html"
     if period and (since or until):
         msg = "--period does not go with --since and --until; state the one or the others"
         raise click.UsageError(msg)
+    if other and (detail or form in {"md", "html"}):
+        msg = "--compare-to goes neither with --detail nor with --format md or html"
+        raise click.UsageError(msg)
+    if is_page and detail:
+        msg = "--detail does not go with --format html; it goes with table, md, json and csv"
+        raise click.UsageError(msg)
+    if is_page and not output:
+        msg = "--format html needs -o FILE, such as -o report.html (or -o - for standard output)"
+        raise click.UsageError(msg)
     settings = Settings.from_env()
-    groups = [group.strip() for group in by.split(",") if group.strip()]
+    groups = _groups(by, is_page=is_page)
     start, end = instant(since, "--since", settings), instant(until, "--until", settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
         reporter = CostReporter(store, settings.timezone, before_scan=_say_that_it_takes_long)
+        if other:
+            stated = Window(start, end) if since or until else None
+            asked = stated or period or Period.MONTH
+            console = plain_console(to_text=output is not None)
+            _write(_compared(reporter, settings, groups, asked, other, form, console), output)
+            say_if_empty(store, settings)
+            return
+        first = [] if is_page else groups
         if since or until:
-            found = reporter.between(start, end, groups, now=utc_now(), detailed=detail)
+            found = reporter.between(start, end, first, now=utc_now(), detailed=detail)
         else:
-            found = reporter.report(groups, period or Period.MONTH, now=utc_now(), detailed=detail)
+            found = reporter.report(first, period or Period.MONTH, now=utc_now(), detailed=detail)
         say_if_empty(store, settings)
-        if store.exists():
-            _say_what_is_odd(found)
-    _write(found, form, settings)
+        if is_page:
+            text = _page(reporter, found, groups, store, settings)
+        else:
+            if store.exists():
+                _say_what_is_odd(found)
+            text = _text(found, form, settings, plain_console(to_text=output is not None))
+    _write(text, output)
+
+
+def _groups(by: str | None, *, is_page: bool) -> list[str]:
+    if by is None:
+        return list(DEFAULT_GROUPS) if is_page else ["model"]
+    return [group.strip() for group in by.split(",") if group.strip()]
+
+
+def _page(
+    reporter: CostReporter, found: Report, by: list[str], store: Ledger, settings: Settings
+) -> str:
+    from llmcost_plugins.page import report_page
+
+    now = utc_now()
+    limits = Limits(store, settings.budgets_in_force(), settings.timezone)
+    budgets = budget_statuses(store, limits.book(now).budgets, now, settings.timezone)
+    closer = overview(reporter, found, by, now=now, budgets=budgets)
+    if store.exists():
+        for part in closer.groups if closer.models.rows else [closer.models]:
+            _say_what_is_odd(part)
+    return report_page(closer, settings.currency)
+
+
+def _compared(  # noqa: PLR0913, PLR0917 - what the options say
+    reporter: CostReporter,
+    settings: Settings,
+    groups: list[str],
+    period: str | Window,
+    other: str,
+    form: str,
+    console: Console,
+) -> str:
+    from llmcost_plugins.effect_tables import comparison_csv, comparison_json, comparison_table
+    from llmcost_plugins.effects import compare, span_before, spans_to_compare
+
+    now, zone = utc_now(), settings.timezone
+    if isinstance(period, str):
+        span, before = spans_to_compare(period, other, now, zone)
+    elif other == "previous":
+        span, before = period, span_before(period, now, zone)
+    else:
+        span, before = period, named_window(other, now, zone)
+    found = compare(reporter, span, before, groups)
+    if form in {"json", "csv"}:
+        text = (comparison_json if form == "json" else comparison_csv)(found)
+        return f"{text}\n"
+    with console.capture() as shown:
+        console.print(comparison_table(found, zone))
+    return shown.get()
 
 
 def _say_that_it_takes_long() -> None:
@@ -92,17 +186,26 @@ def _say_what_is_odd(found: Report) -> None:
             click.echo(f"no call of this span has {what}", err=True)
 
 
-def _write(found: Report, form: str, settings: Settings) -> None:
+def _text(found: Report, form: str, settings: Settings, console: Console) -> str:
     zone, currency = settings.timezone, settings.currency
+    if form in {"json", "csv"}:
+        text = (report_json if form == "json" else report_csv)(found, currency)
+        return f"{text}\n"
     grouped = f" by {', '.join(found.by)}" if found.by else ""
     title = f"Spend{grouped} {span_in_words(found.span, zone)}"
-    console = plain_console()
-    if form == "table":
-        console.print(report_table(found, title, zone, currency))
-        return
-    # Not through rich: it would wrap and colour what a program reads.
     if form == "md":
-        text = report_markdown(found, title, zone, currency)
-    else:
-        text = (report_json if form == "json" else report_csv)(found, currency)
-    console.file.write(f"{text}\n")
+        return f"{report_markdown(found, title, zone, currency)}\n"
+    with console.capture() as shown:
+        console.print(report_table(found, title, zone, currency))
+    return shown.get()
+
+
+def _write(text: str, output: str | None) -> None:
+    if output is None or output == "-":
+        # Not through rich: it would wrap and colour what a program reads.
+        plain_console().file.write(text)
+        return
+    from llmcost_plugins.page import write_page
+
+    write_page(output, text)
+    click.echo(f"written to {output}", err=True)

@@ -20,6 +20,7 @@ from llmcost_plugins.ledger.base import (
     Settled,
     Status,
     Total,
+    Used,
     original_id,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "Settled",
     "Status",
     "Total",
+    "Used",
     "open_ledger",
     "original_id",
 ]

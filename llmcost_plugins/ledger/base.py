@@ -247,6 +247,34 @@ class Entry:
     count: int = 1
 
 
+class Used(NamedTuple):
+    """What an entry used, without the rest of it: for reading many.
+
+    Attributes:
+        at: the accounting time.
+        status: how the call ended.
+        model: the catalog's canonical key of the requested model.
+        requested: the model's name as requested.
+        served: the model's name as the provider reported it.
+        provider: the provider's name.
+        labels: who caused it.
+        counts: what was used, as `Usage.to_counts` writes it.
+        cost: nano-dollars.
+        lines: of a correction, how the whole true cost came about, see `Outcome.lines`.
+    """
+
+    at: datetime
+    status: Status
+    model: str
+    requested: str
+    served: str | None
+    provider: str
+    labels: Labels
+    counts: Mapping[str, int | str]
+    cost: int
+    lines: Sequence[Line] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class BucketState:
     """What a bucket has spent and holds: nano-dollars, tokens or requests, by its unit.
@@ -429,6 +457,11 @@ class Ledger(Protocol):
     ) -> Iterator[Entry]:
         """Yield the entries with an accounting time in [since, until), oldest first."""
 
+    def used(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Used]:
+        """Yield what the entries of `entries` have used, oldest first; several times as fast."""
+
     def totals(
         self,
         by: Sequence[str],
@@ -447,8 +480,11 @@ class Ledger(Protocol):
             ConfigurationError: *by* names something else.
         """
 
-    def statuses(self, now: datetime) -> list[BucketState]:
-        """Return the buckets whose period contains *now*, after a sweep."""
+    def statuses(self, now: datetime, *, sweep: bool = True) -> list[BucketState]:
+        """Return the buckets whose period contains *now*, after a sweep.
+
+        Without *sweep* nothing is written, and leases that have ended count as held.
+        """
 
     def exists(self) -> bool:
         """Tell whether the store is there, without making it."""

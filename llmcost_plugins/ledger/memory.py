@@ -29,6 +29,7 @@ from llmcost_plugins.ledger.base import (
     Settled,
     Status,
     Total,
+    Used,
     repriced_id,
 )
 from llmcost_plugins.ledger.rules import (
@@ -464,6 +465,16 @@ class MemoryLedger:
         for line in _between(lines, since, until):
             yield line.entry
 
+    def used(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Used]:
+        """See `Ledger.used`."""
+        for entry in self.entries(since=since, until=until):
+            call, done = entry.call, entry.outcome
+            lines = done.lines if done.status is Status.CORRECTION else ()
+            who = call.model, call.requested, done.served, call.provider, call.labels
+            yield Used(call.at, done.status, *who, done.usage.to_counts(), done.cost, lines)
+
     def totals(
         self,
         by: Sequence[str],
@@ -487,10 +498,11 @@ class MemoryLedger:
                 found[group] = [a + b for a, b in zip(sums, _summands(line.entry), strict=True)]
         return [Total(group, *found[group]) for group in sorted(found)]
 
-    def statuses(self, now: datetime) -> list[BucketState]:
+    def statuses(self, now: datetime, *, sweep: bool = True) -> list[BucketState]:
         """See `Ledger.statuses`."""
         with self._changing():
-            self._sweep(now)
+            if sweep:
+                self._sweep(now)
             states = [
                 _state_of(count) for count in self._counts.values() if _covers(count.bucket, now)
             ]

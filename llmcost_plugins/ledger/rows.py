@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from llmcost_plugins.budgets import Budget, Unit
 from llmcost_plugins.labels import Labels
@@ -17,6 +18,7 @@ from llmcost_plugins.ledger.base import (
     Outcome,
     Status,
     Total,
+    Used,
 )
 from llmcost_plugins.ledger.rules import dump, sums_of
 from llmcost_plugins.ledger.slots import Days, from_micros, micros, slot_of
@@ -25,6 +27,10 @@ from llmcost_plugins.pricing.cost import Line, parse_unit_price, unit_price
 from llmcost_plugins.usage import Trust, Usage
 
 Row = tuple[Any, ...]
+# `used` reads millions of rows: a name is looked up in a third of the time that its class takes,
+# and what was written without a space is decoded in half of the time of `json.loads`.
+_decode: Final = json.JSONDecoder().raw_decode
+_STATUSES: Final = {status.value: status for status in Status}
 
 
 def call_row(call: Call) -> Row:
@@ -43,8 +49,21 @@ def call_row(call: Call) -> Row:
 def call_from(call_id: str, row: Row) -> Call:
     """Rebuild a call from the columns of `call_row`."""
     at, model, requested, provider, run, labels, tags = row
-    known = Labels(MappingProxyType(json.loads(labels)), tuple(json.loads(tags)))
+    known = _labels_from(labels, tags)
     return Call(call_id, from_micros(at), model, requested, provider, known, run)
+
+
+@lru_cache(maxsize=4096)
+def _labels_from(labels: str, tags: str) -> Labels:
+    return Labels(MappingProxyType(json.loads(labels)), tuple(json.loads(tags)))
+
+
+def used_from(row: Row) -> Used:
+    """Return what a row of the query ``used_after`` says."""
+    _, at, status, model, requested, served, provider, labels, tags, usage, cost, prices = row
+    lines = _lines_from_json(json.loads(prices)) if prices else ()
+    who = model, requested, served, provider, _labels_from(labels, tags)
+    return Used(from_micros(at), _STATUSES[status], *who, _decode(usage)[0], cost, lines)
 
 
 def entry_row(call: Call, outcome: Outcome, buckets: str) -> Row:

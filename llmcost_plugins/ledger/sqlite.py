@@ -29,6 +29,7 @@ from llmcost_plugins.ledger.base import (
     Settled,
     Status,
     Total,
+    Used,
     repriced_id,
 )
 from llmcost_plugins.ledger.database import Database
@@ -45,6 +46,7 @@ from llmcost_plugins.ledger.rows import (
     open_hold_from,
     total_from,
     totals_rows,
+    used_from,
 )
 from llmcost_plugins.ledger.rules import (
     Standing,
@@ -509,13 +511,24 @@ class SQLiteLedger:
         """See `Ledger.entries`."""
         after: tuple[int, int] = (micros(since) - 1 if since else -FOREVER, FOREVER)
         end = micros(until) if until else FOREVER
-        while page := self._page(after, end):
+        while page := self._page("entries_after", after, end):
             for row in page:
                 yield entry_from(row[1:])
             after = (page[-1][2], page[-1][0])
 
-    def _page(self, after: tuple[int, int], end: int) -> list[tuple[Any, ...]]:
-        query = self._sql["entries_after"]
+    def used(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Used]:
+        """See `Ledger.used`."""
+        after: tuple[int, int] = (micros(since) - 1 if since else -FOREVER, FOREVER)
+        end = micros(until) if until else FOREVER
+        while page := self._page("used_after", after, end):
+            for row in page:
+                yield used_from(row)
+            after = (page[-1][1], page[-1][0])
+
+    def _page(self, name: str, after: tuple[int, int], end: int) -> list[tuple[Any, ...]]:
+        query = self._sql[name]
         return self._database.read(lambda db: db.execute(query, (*after, end)).fetchall())
 
     def totals(
@@ -537,9 +550,10 @@ class SQLiteLedger:
         rows = self._database.read(lambda db: db.execute(query, span).fetchall())
         return [total_from(row, by) for row in rows]
 
-    def statuses(self, now: datetime) -> list[BucketState]:
+    def statuses(self, now: datetime, *, sweep: bool = True) -> list[BucketState]:
         """See `Ledger.statuses`."""
-        self.sweep(now)
+        if sweep:
+            self.sweep(now)
         instant = {"now": micros(now)}
         query = self._sql["open_buckets"]
         rows = self._database.read(lambda db: db.execute(query, instant).fetchall())

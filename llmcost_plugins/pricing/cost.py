@@ -1,14 +1,16 @@
 """What a usage costs. Pure, exact, one rounding."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from llmcost_plugins.money import FINE_PER_USD, settle_nano
 from llmcost_plugins.pricing.rates import Prices
-from llmcost_plugins.usage import METERS, Usage
+from llmcost_plugins.usage import METERS, PROMPT_METERS, Usage
+
+_PROMPT: Final = frozenset(PROMPT_METERS)
 
 
 class Line(NamedTuple):
@@ -78,6 +80,43 @@ def cost_of(usage: Usage, prices: Prices, at: datetime | None = None) -> Cost:
     for line in lines:
         total += line.quantity * line.rate
     return Cost(settle_nano(total), tuple(lines), missing)
+
+
+Pricer = Callable[[Mapping[str, int], datetime], int | None]
+"""Returns the cost in nano-dollars of counts in the common meters at an instant; `None` where a
+meter has no price."""
+
+
+def pricer(prices: Prices) -> Pricer:
+    """Return what says of counts in `METERS`, without tier and region, what `cost_of` says.
+
+    For going through many calls: it takes a fraction of the time, and gives no lines.
+    """
+    fee = ("request", 0, "") in prices.rates
+
+    def nano(counts: Mapping[str, int], at: datetime) -> int | None:
+        held = prices.at(at)
+        prompt = sum(count for meter, count in counts.items() if meter in _PROMPT)
+        return _total(counts, held.table(prompt, at=at), fee=("request", 0, "") in held.rates)
+
+    if prices.thresholds or prices.bands or prices.off_peak or prices.earlier:
+        return nano
+    table = prices.table(0)
+    return lambda counts, _: _total(counts, table, fee=fee)
+
+
+def _total(counts: Mapping[str, int], table: Mapping[str, int], *, fee: bool) -> int | None:
+    total = 0
+    try:
+        for meter, count in counts.items():
+            if count:
+                total += count * table[meter]
+        # Where nothing has a price that was used, no request is billed either.
+        if fee and any(counts.values()):
+            total += table["request"]
+    except KeyError:
+        return None
+    return settle_nano(total)
 
 
 def _add_other(

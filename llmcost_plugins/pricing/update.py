@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +15,7 @@ from llmcost_plugins.pricing.layouts import RawPrices, kept, pack
 from llmcost_plugins.pricing.loading import litellm_at_hand
 from llmcost_plugins.pricing.maps import PriceMap
 from llmcost_plugins.pricing.sources import Source
+from llmcost_plugins.private_files import write_privately
 
 DEFAULT_URL: Final = (
     "https://raw.githubusercontent.com/BerriAI/litellm/main/model_prices_and_context_window.json"
@@ -94,28 +92,13 @@ def store(path: Path, examined: Examined, origin: str, now: datetime) -> None:
     }
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, pack(header, examined.models))
+        write_privately(path, pack(header, examined.models))
     except OSError as error:
         msg = (
             f"the prices cannot be stored in {str(path)!r}: {error.strerror}; make the folder "
             f"writable"
         )
         raise ConfigurationError(msg) from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    # Beside it, so that it can be renamed; mkstemp makes it for its owner only.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def _no_number(text: str) -> Any:

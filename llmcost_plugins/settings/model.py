@@ -117,31 +117,43 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 class Settings(BaseSettings):
     """What is in force in this process.
 
+    The reference of settings in the documentation is made of these words and of the fields.
+
     Attributes:
-        ledger: where entries, buckets and holds are kept, a URL (see `open_ledger`).
-        budgets: what may be spent.
-        config: a TOML file with settings, under their names in lower case; the environment wins.
-        on_exceed: what happens to a call that does not fit a budget that does not say so itself.
+        ledger: where entries, buckets and holds are kept: ``sqlite:////path/ledger.db``,
+            ``sqlite:////path/ledger.db?sync=full`` to survive a power loss, or ``memory://`` for
+            one process and no file.
+        budgets: what may be spent, ``scope=amount[/period][:action]`` joined by ``;``.
+        config: a TOML file with these settings, under their names in lower case without the
+            prefix; the environment wins.
+        on_exceed: what a budget does that names no action: a router may answer with a cheaper model
+            and all else is refused, every call is refused, or nothing is refused and all is told.
         fallback_models: the models of a router that is given none, from preferred to cheapest, as
             its framework names them.
-        degrade_at: the part of a limit from which routers prefer cheaper models, likewise.
+        degrade_at: the part of a limit, 0 to 1, from which routers prefer their cheaper models, for
+            budgets that do not say so themselves.
         hold_wait: how long a call waits for calls in flight to settle, when only they stand in its
             way.
-        hold_lease: how long the hold of a call that we see alive lasts without being renewed.
-        call_max: the longest a call may take; then its hold counts as lost.
+        hold_lease: how long the hold of a call that we see alive lasts without being renewed; of a
+            call whose process has died, it then counts as lost.
+        call_max: the longest that a call may take; then its hold counts as lost in any case.
         max_output_tokens: the answer's length to hold for when nothing caps it, and the cap that
-            routers set.
-        strict: whether a call without a cap is held for all that its model can answer.
-        shadow: whether budgets refuse nothing, and only record what they would have refused.
-        ledger_errors: what happens to calls under a budget while the ledger cannot be used:
-            ``block`` or ``allow``.
-        spool: where entries of paid calls wait that the ledger could not take, and that could not
-            be put beside it.
-        unknown_model: what happens under a budget to a model without a price.
-        estimate: how prompts are measured before a call: ``bound``, ``exact`` or ``calibrated``,
-            see `Mode`.
-        prefer_stated_cost: whether a cost that the provider itself states is what counts.
-        prices: the file of your own prices, TOML or JSON (see `pricing.overrides`).
+            routers send.
+        strict: whether a call that nothing caps is held for at all that its model can answer.
+        shadow: whether budgets refuse nothing, and only record what they would have refused, to try
+            them on live traffic.
+        ledger_errors: what happens to calls under a budget while the ledger cannot be used: they
+            are refused, or go on.
+        spool: where entries of paid calls wait that neither the ledger nor the folder beside it
+            could take.
+        unknown_model: what happens under a budget to a model without a price: it is refused,
+            counted at a stated price in USD per million tokens, or let through uncounted.
+        estimate: how prompts are measured before a call: by their UTF-8 bytes, by the model's own
+            tokenizer where it is at hand, or by what past calls have shown.
+        prefer_stated_cost: whether a cost that the provider itself states (OpenRouter, Perplexity,
+            xAI, LiteLLM) is what counts.
+        prices: a TOML or JSON file with prices of your own: other models, discounts, aliases,
+            currencies.
         timezone: the calendar that budgets and reports go by.
         cache: whether routers cache completions that are not told otherwise.
         cache_sampled: whether answers of a temperature above 0 are cached, too.
@@ -149,11 +161,11 @@ class Settings(BaseSettings):
             follows them may act again.
         currency: what reports show amounts in, with how many units one USD is worth; budgets and
             the ledger stay in USD.
-        cache_dir: where completions are cached.
+        cache_dir: the folder in which completions are cached.
         cache_ttl: how long a cached completion is good.
-        cache_size: bytes that the cache may take on disk.
-        alert_webhook: where alerts are sent, an address; empty for nowhere.
-        alert_secret: signs them.
+        cache_size: bytes that the cache may take on disk, oldest answers out first.
+        alert_webhook: the address that alerts are posted to; a redirect is refused.
+        alert_secret: signs alerts; 16 characters or more.
         alert_timeout: how long the webhook may be silent.
         cache_namespace: keeps tenants apart that share a cache folder; ``{team}`` stands for the
             label ``team`` of each call.
@@ -233,6 +245,11 @@ class Settings(BaseSettings):
     def fetched_prices(self) -> Path:
         """Where ``llmcost prices update`` stores the price map that it fetches."""
         return platformdirs.user_data_path(_APP) / "prices.json.gz"
+
+    @property
+    def demo_page(self) -> Path:
+        """Where ``llmcost demo`` leaves the page that it makes."""
+        return platformdirs.user_data_path(_APP) / "demo.html"
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:

@@ -393,6 +393,14 @@ class LedgerContract(BucketContract):
         ledger.hold(make_hold(make_call(), USD, Budget("global", 1)))
         assert bucket(ledger, "global", NOON + LEASE).spent == USD
 
+    def test_the_question_how_budgets_stand_writes_nothing_if_so_asked(
+        self, ledger: Ledger
+    ) -> None:
+        ledger.hold(make_hold(make_call(), USD, Budget("global", 1)))
+        (state,) = ledger.statuses(NOON + LEASE, sweep=False)
+        assert (state.spent, state.held, state.holds) == (0, USD, 1)
+        assert list(ledger.entries()) == []
+
     def test_a_late_settle_corrects_what_was_counted_as_lost(self, ledger: Ledger) -> None:
         call = make_call()
         ledger.hold(make_hold(call, USD, Budget("global", 1)))
@@ -430,6 +438,32 @@ class LedgerContract(BucketContract):
             ledger.record_refusal(make_call(team=team), refusal)
         assert {t.group: t.refused for t in ledger.totals(["team"])} == {("a",): 2, ("b",): 1}
         assert sorted(entry.count for entry in ledger.entries()) == [1, 2]
+
+    def test_what_was_used_is_what_the_entries_say(self, ledger: Ledger) -> None:
+        for place in range(3):
+            call = make_call(NOON + timedelta(minutes=place), feature="chat")
+            ledger.record(call, outcome(USD, usage=Usage(input=5 + place)), [])
+        (first, *_) = ledger.entries()
+        lines = (Line("input", 5, 10**18),)
+        priced = Outcome(Status.CORRECTION, Usage(), 7, NOON, fingerprint="p", lines=lines)
+        ledger.correct(first, priced)
+        found = list(ledger.used(since=NOON, until=NOON + timedelta(minutes=2)))
+        entries = list(ledger.entries(since=NOON, until=NOON + timedelta(minutes=2)))
+        assert len(found) == 3
+        for used, entry in zip(found, entries, strict=True):
+            call, done = entry.call, entry.outcome
+            assert used[:6] == (
+                call.at,
+                done.status,
+                call.model,
+                call.requested,
+                done.served,
+                call.provider,
+            )
+            assert used.labels == call.labels
+            assert dict(used.counts) == done.usage.to_counts()
+            assert used.cost == done.cost
+        assert [used.lines for used in found if used.status is Status.CORRECTION] == [lines]
 
     def test_entries_come_oldest_first_from_since_to_before_until(self, ledger: Ledger) -> None:
         calls = [make_call(NOON + timedelta(seconds=n)) for n in (3, 1, 2, 0)]

@@ -24,7 +24,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs" / "situations.md"
 HEAD: Final = """# Billing situations under LangChain
 
 Written by `make bench PYTEST_ARGS="-k situations"`: each situation is played three times on the
-[simulated provider](../README.md#in-your-own-tests), once for each counter, and compared with what
+[simulated provider](testing.md), once for each counter, and compared with what
 the provider billed. The two others are LangChain's `get_usage_metadata_callback`, which counts
 tokens, and `get_openai_callback` of langchain-community, which also prices those of OpenAI.
 `tests/integration/langchain/test_situations.py` holds our column.

@@ -74,6 +74,69 @@ def test_a_label_that_looks_like_a_formula_is_harmless_in_csv(llmcost: Run, ledg
     assert "'=cmd()" in done.stdout
 
 
+@pytest.mark.parametrize("form", ["table", "json", "csv", "md"])
+def test_a_report_goes_to_a_file_as_it_would_to_standard_output(
+    llmcost: Run, ledger: Path, tmp_path: Path, form: str
+) -> None:
+    url, path = f"sqlite:///{ledger}", tmp_path / "report"
+    shown = llmcost("report", "--format", form, LLMCOST_LEDGER=url)
+    done = llmcost("report", "--format", form, "-o", str(path), LLMCOST_LEDGER=url)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"written to {path}\n"
+    assert path.read_text("utf-8") == shown.stdout != ""
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_report_is_a_page_with_a_table_for_each_group_asked_for(
+    llmcost: Run, ledger: Path
+) -> None:
+    url = f"sqlite:///{ledger}"
+    page = llmcost("report", "--format", "html", "-o", "-", LLMCOST_LEDGER=url)
+    assert page.returncode == 0, page.stderr
+    assert page.stdout.startswith("<!DOCTYPE html>")
+    assert 'value="0.00721"' in page.stdout
+    assert "By feature" in page.stdout
+    assert "By user" not in page.stdout
+    by_user = llmcost(
+        "report", "--format", "html", "--by", "user,label.region", "-o", "-", LLMCOST_LEDGER=url
+    )
+    assert "By user" in by_user.stdout
+    assert "By feature" not in by_user.stdout
+    assert "no call of this span has the label 'region'" in by_user.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "html"], "needs -o FILE"),
+        (["--format", "html", "-o", ""], "needs -o FILE"),
+        (["--format", "html", "-o", "x", "--detail"], "--detail does not go with"),
+        (["--format", "html", "-o", "."], "'.' is a folder"),
+        (["--format", "csv", "-o", "absent/x"], "'absent/x' cannot be written: No such file"),
+        (["--format", "html", "-o", "-", "--by", "colour"], "cannot report by 'colour'"),
+    ],
+)
+def test_a_report_that_cannot_be_written_says_what_to_do(
+    llmcost: Run, ledger: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_dir()}
+    done = llmcost("report", *arguments, LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_page_of_no_ledger_says_that_nothing_is_recorded(llmcost: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'none.db'}"
+    done = llmcost("report", "--format", "html", "-o", "page.html", LLMCOST_LEDGER=url)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("nothing is recorded yet")
+    assert "No calls are recorded" in (tmp_path / "page.html").read_text("utf-8")
+    assert not (tmp_path / "none.db").exists()
+
+
 def test_report_as_a_table_shows_the_groups_and_the_total(llmcost: Run, ledger: Path) -> None:
     done = llmcost("report", "--by", "feature", LLMCOST_LEDGER=f"sqlite:///{ledger}")
     assert done.returncode == 0, done.stderr
@@ -289,7 +352,9 @@ def test_the_version_is_that_of_the_package(llmcost: Run) -> None:
     assert version("llmcost-plugins") in llmcost("--version").stdout
 
 
-def test_the_demo_runs_the_main_job_and_leaves_nothing_behind(llmcost: Run, tmp_path: Path) -> None:
+def test_the_demo_runs_the_main_job_and_leaves_one_page(
+    llmcost: Run, tmp_path: Path, own_home: Path
+) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     before = sorted(tmp_path.rglob("*"))
@@ -304,7 +369,12 @@ def test_the_demo_runs_the_main_job_and_leaves_nothing_behind(llmcost: Run, tmp_
         "equal to the nano-dollar",
     ):
         assert words in done.stdout
-    assert sorted(tmp_path.rglob("*")) == before
+    (page,) = own_home.rglob("*.html")
+    assert done.stdout.splitlines()[-1] == page.as_uri()
+    assert "0.05" in page.read_text("utf-8")
+    assert page.stat().st_mode & 0o777 == 0o600
+    left = {path for path in tmp_path.rglob("*") if path not in before}
+    assert left == {page, *(set(page.parents) & left)}
 
 
 def test_the_live_demo_without_a_key_says_what_to_set(llmcost: Run) -> None:

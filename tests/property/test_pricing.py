@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llmcost_plugins.money import FINE_PER_NANO
 from llmcost_plugins.pricing import CallSize, Catalog, Prices, cost_of, upper_bound
-from llmcost_plugins.pricing.cost import recomputed_nano
+from llmcost_plugins.pricing.cost import pricer, recomputed_nano
 from llmcost_plugins.pricing.entries import compile_prices
 from llmcost_plugins.pricing.rates import BATCHES, part_of
 from llmcost_plugins.pricing.sources import packaged_snapshot
@@ -81,6 +81,16 @@ def test_the_cost_is_the_sum_of_its_parts_rounded_once_and_can_be_recomputed(
     assert 2 * abs(cost.nano * FINE_PER_NANO - exact) <= FINE_PER_NANO
     used = {line.meter: line.quantity for line in cost.lines}
     assert recomputed_nano(used, cost.rates) == cost.nano
+
+
+@given(MODELS, usages(), TIMES.filter(bool))
+def test_pricing_many_calls_says_of_each_what_its_cost_is(
+    prices: Prices, usage: Usage, at: datetime
+) -> None:
+    plain = replace(usage, other={}, service_tier=None, region=None)
+    cost = cost_of(plain, prices, at)
+    counts = {meter: count for meter in METERS if (count := getattr(plain, meter))}
+    assert pricer(prices)(counts, at) == (None if cost.unpriced else cost.nano)
 
 
 @given(st.lists(st.tuples(MODELS, usages()), max_size=20))

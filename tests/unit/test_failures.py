@@ -4,7 +4,7 @@ import httpx
 import openai
 import pytest
 
-from llmcost_plugins.failures import ended_by_caller, is_transient, may_be_billed
+from llmcost_plugins.failures import ended_by_caller, is_transient, kind_of, may_be_billed
 
 REQUEST = httpx.Request("POST", "http://127.0.0.1/v1/chat/completions")
 
@@ -88,3 +88,17 @@ def test_an_error_that_is_its_own_context_is_looked_at_once() -> None:
 def test_an_interruption_comes_from_the_caller(error: BaseException) -> None:
     assert ended_by_caller(error)
     assert not ended_by_caller(TimeoutError())
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (status(429), f"{type(status(429)).__name__}, status 429"),
+        (TIMED_OUT, "APITimeoutError"),
+        (ValueError("quotes a prompt"), "ValueError"),
+    ],
+)
+def test_the_kind_of_an_error_is_its_class_and_status_without_its_text(
+    error: Exception, kind: str
+) -> None:
+    assert kind_of(error) == kind

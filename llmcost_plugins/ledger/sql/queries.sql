@@ -145,6 +145,11 @@ SELECT id, call_id, at, finished_at, status, trust, model, requested, served, pr
        mends
 FROM entries WHERE (at, id) > (?, ?) AND at < ? ORDER BY at, id LIMIT 1000;
 
+-- name: used_after
+SELECT id, at, status, model, requested, served, provider, labels, tags, usage, cost,
+       CASE status WHEN 'correction' THEN prices ELSE '' END
+FROM entries WHERE (at, id) > (?, ?) AND at < ? ORDER BY at, id LIMIT 1000;
+
 -- name: open_buckets
 SELECT key, scope, pattern, period, resets_at, spent, held, holds, unit FROM buckets
 WHERE (resets_at IS NULL OR resets_at > :now) AND (starts_at IS NULL OR starts_at <= :now)

@@ -1,0 +1,84 @@
+"""`llmcost report --compare-to`: why more was spent than before."""
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from llmcost_plugins import CostTracker, Usage
+from tests.support import run_llmcost
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+USED = Usage(input=400_000)  # one dollar with gpt-4o
+PERIODS = ("--period", "2026-03", "--compare-to")
+
+
+@pytest.fixture
+def llmcost(tmp_path: Path) -> Run:
+    tracker = CostTracker.from_env(ledger=f"sqlite:///{tmp_path / 'ledger.db'}")
+    for day, month in ((1, 2), (1, 3), (2, 3)):
+        at = datetime(2026, month, day, tzinfo=UTC)
+        name = f"{month}-{day}"
+        tracker.record_usage("gpt-4o", USED, request_id=name, at=at, feature="[/red]")
+    tracker.close()
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        own = {"LLMCOST_LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}", "COLUMNS": "100"}
+        return run_llmcost(tmp_path, "report", *arguments, **own)
+
+    return run
+
+
+def test_the_effects_as_json_add_up(llmcost: Run) -> None:
+    done = llmcost(*PERIODS, "previous", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    total = {key: Decimal(amount) for key, amount in found["total"].items()}
+    assert [str(total[f"{key}_usd"]) for key in ("before", "now", "change")] == ["1", "2", "1"]
+    assert total["price_usd"] + total["volume_usd"] + total["mix_usd"] == 1
+    assert total["volume_usd"] == 1
+    assert found["before_since"] == "2026-02-01T00:00:00+00:00"
+
+
+def test_another_period_may_be_named_and_csv_has_the_total(llmcost: Run) -> None:
+    done = llmcost(*PERIODS, "2026-02", "--by", "feature", "--format", "csv")
+    rows = {row["line"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert (rows["row"]["feature"], rows["row"]["change_usd"]) == ("[/red]", "1")
+    assert rows["total"]["volume_usd"] == "1"
+
+
+def test_dates_are_compared_with_as_many_days_before_in_a_table(llmcost: Run) -> None:
+    done = llmcost(
+        "--since",
+        "2026-03-01",
+        "--until",
+        "2026-04-01",
+        "--compare-to",
+        "previous",
+        "--by",
+        "feature",
+    )
+    assert "[/red]" in done.stdout
+    assert "before: since 2026-01-29 until 2026-03-01 (UTC)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([*PERIODS, "fortnight"], "'fortnight' is no period"),
+        ([*PERIODS, "previous", "--by", "tag"], "cannot compare by 'tag'"),
+        ([*PERIODS, "previous", "--detail"], "goes neither with --detail"),
+        (["--period", "total", "--compare-to", "previous"], "nothing is before 'total'"),
+    ],
+)
+def test_wrong_use_is_told_in_a_line(llmcost: Run, arguments: list[str], words: str) -> None:
+    done = llmcost(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
