@@ -56,6 +56,7 @@ GROUPS: Final = {
     "Cache": (
         "cache",
         "cache_sampled",
+        "cache_after_tools",
         "cache_dir",
         "cache_ttl",
         "cache_size",
