@@ -30,7 +30,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs" / "situations_llamaindex.md"
 HEAD: Final = """# Billing situations under LlamaIndex
 
 Written by `make bench PYTEST_ARGS="-k llamaindex"`: each situation is played twice on the
-[simulated provider](../README.md#in-your-own-tests), once for each counter, and compared with what
+[simulated provider](testing.md), once for each counter, and compared with what
 the provider billed. The other one is LlamaIndex's `TokenCountingHandler`, which counts tokens, of
 each class by the tokenizer of one model where it finds no totals.
 `tests/integration/llamaindex/test_situations.py` holds our column.
