@@ -113,6 +113,7 @@ class CostTracker:
         self.zone = zone
         self.tripped: deque[BudgetExceeded] = deque(maxlen=_TRIPPED_KEPT)
         self.failures = 0
+        self.settings: Settings | None = None
         self.limits = Limits(ledger, budgets, zone)
         self._catalog = catalog
         self._clock = clock
@@ -157,7 +158,7 @@ class CostTracker:
             ConfigurationError: a file of prices cannot be used.
         """
         catalog = shared_catalog(settings.fetched_prices, settings.prices)
-        return cls(
+        made = cls(
             open_ledger(settings.ledger, settings.timezone),
             settings.budgets_in_force(),
             catalog=catalog,
@@ -176,6 +177,8 @@ class CostTracker:
             sinks=sinks,
             webhook=webhook_of(settings),
         )
+        made.settings = settings
+        return made
 
     @property
     def catalog(self) -> Catalog:

@@ -2,16 +2,20 @@
 
 import threading
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.rate_limiter import BaseRateLimiter
 
 from llmcost_llamaindex._calls import LiveCall, pending, routed
+from llmcost_llamaindex._embedding_calls import Request, current
 from llmcost_plugins.errors import ConfigurationError
 
-LLMT = TypeVar("LLMT", bound=BaseLLM)
+Guarded = BaseLLM | BaseEmbedding
+GuardedT = TypeVar("GuardedT", bound=Guarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +61,37 @@ class BudgetGate(BaseRateLimiter):
         if call is not None:
             call.sent = True
 
-    def _take_call(self) -> LiveCall | None:
+    def _take_call(self) -> LiveCall | Request | None:
         call = pending.get()
         pending.set(None)
+        self._check_seen(call)
+        return call
+
+    def _check_seen(self, call: object) -> None:
         if call is None and self.required and routed.get() is None:
             msg = (
                 "a guarded model was called, but nothing records its calls in this process; call "
                 "llmcost_llamaindex.install() first, or take the gate off: llm.rate_limiter = None"
             )
             raise ConfigurationError(msg)
-        return call
 
 
-def guard(llm: LLMT) -> LLMT:
+class EmbeddingGate(BudgetGate):
+    """The gate of an embedding model; what is in its cache is not held for."""
+
+    __slots__ = ()
+
+    def _take_call(self) -> Request | None:
+        call = current.get()
+        self._check_seen(call)
+        return None if call is None else call.next_request()
+
+
+def _gate_of(model: Guarded) -> type[BudgetGate]:
+    return EmbeddingGate if isinstance(model, BaseEmbedding) else BudgetGate
+
+
+def guard(llm: GuardedT) -> GuardedT:
     """Put a gate on *llm* that lets no call pass unseen, and return *llm*.
 
     `install` guards each model by itself, so this is for those who want to be sure: before
@@ -81,7 +103,7 @@ def guard(llm: LLMT) -> LLMT:
     """
     limiter = llm.rate_limiter
     inner = limiter.inner if isinstance(limiter, BudgetGate) else limiter
-    llm.rate_limiter = BudgetGate(inner, required=True)
+    llm.rate_limiter = _gate_of(llm)(inner, required=True)
     return llm
 
 
@@ -91,17 +113,24 @@ class Gates:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # By identity: models can neither be hashed nor compared cheaply.
-        self._gated: dict[int, weakref.ref[BaseLLM]] = {}
+        self._gated: dict[int, weakref.ref[Guarded]] = {}
 
-    def put_on(self, llm: BaseLLM) -> None:
+    def put_on(self, llm: Guarded) -> None:
         """Put a gate on a model that has none."""
         if isinstance(llm.rate_limiter, BudgetGate):
             return
         with self._lock:
             if not isinstance(llm.rate_limiter, BudgetGate):
-                llm.rate_limiter = BudgetGate(llm.rate_limiter)
+                llm.rate_limiter = _gate_of(llm)(llm.rate_limiter)
                 key, gated = id(llm), self._gated
                 gated[key] = weakref.ref(llm, lambda _: gated.pop(key, None))
+
+    def put_on_parts(self, parts: Iterable[object]) -> None:
+        """Put gates on the models that are, or are used by, the steps of a pipeline."""
+        for part in parts:
+            for model in (part, getattr(part, "llm", None)):
+                if isinstance(model, BaseLLM | BaseEmbedding):
+                    self.put_on(model)
 
     def take_off(self) -> None:
         """Give every model the rate limiter back that it had, except those guarded by hand."""

@@ -5,19 +5,23 @@ from collections.abc import Iterable
 from inspect import BoundArguments
 from typing import Any, Final
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.span_handlers import NullSpanHandler
 from llama_index_instrumentation import get_dispatcher
 
 from llmcost_llamaindex._book import CallBook
+from llmcost_llamaindex._embedding_calls import ClientListener, TextBook
 from llmcost_llamaindex._events import END_EVENTS, PROGRESS_EVENTS, START_EVENTS
+from llmcost_llamaindex._wrapped import Taps, Wrapped, is_entry
 from llmcost_llamaindex.gate import Gates
 from llmcost_plugins.errors import ConfigurationError
-from llmcost_plugins.labels import make_labels
+from llmcost_plugins.labels import Labels, make_labels
 from llmcost_plugins.tracker import CostTracker, default_tracker
 
 
@@ -31,11 +35,15 @@ class CostSpanHandler(NullSpanHandler):
     _book: CallBook = PrivateAttr()
     _models: dict[str, BaseLLM] = PrivateAttr(default_factory=dict)
     _gates: Gates = PrivateAttr()
+    _texts: TextBook = PrivateAttr()
+    _taps: Taps = PrivateAttr()
 
-    def __init__(self, book: CallBook, gates: Gates) -> None:
+    def __init__(self, book: CallBook, gates: Gates, texts: TextBook, taps: Taps) -> None:
         super().__init__()
         self._book = book
         self._gates = gates
+        self._texts = texts
+        self._taps = taps
 
     def span_enter(
         self,
@@ -52,6 +60,10 @@ class CostSpanHandler(NullSpanHandler):
             if isinstance(instance, BaseLLM):
                 self._models[id_] = instance
                 self._gates.put_on(instance)
+            elif is_entry(instance, id_):
+                self._text_call(id_, bound_args, instance, tags or {})
+            elif isinstance(parts := getattr(instance, "transformations", None), list):
+                self._gates.put_on_parts(parts)  # before they are sent to other processes
         except Exception:  # noqa: BLE001 - logged and counted
             self._book.failed("the begin of a span")
 
@@ -66,6 +78,7 @@ class CostSpanHandler(NullSpanHandler):
         """Note that a span has ended. Never raises."""
         try:
             self._left(id_)
+            self._texts.leave(id_, None)
             self._book.returned(id_, result)
         except Exception:  # noqa: BLE001 - logged and counted
             self._book.failed("the end of a span")
@@ -81,6 +94,7 @@ class CostSpanHandler(NullSpanHandler):
         """Settle what a call has cost whose method failed. Never raises."""
         try:
             self._left(id_)
+            self._texts.leave(id_, err)
             if err is not None:
                 self._book.broke(id_, err)
         except Exception:  # noqa: BLE001 - logged and counted
@@ -89,6 +103,17 @@ class CostSpanHandler(NullSpanHandler):
     def model_of(self, span_id: str) -> BaseLLM | None:
         """Return the model whose method runs in an open span."""
         return self._models.get(span_id)
+
+    def _text_call(
+        self, span_id: str, bound: BoundArguments, instance: Any, tags: dict[str, Any]
+    ) -> None:
+        if isinstance(instance, BaseEmbedding):
+            self._gates.put_on(instance)
+        texts = self._texts
+        listener = ClientListener(texts.tracker, texts.defaults, Wrapped.of(instance))
+        listened = self._taps.put_on(instance, span_id, listener)
+        if listened or isinstance(instance, BaseEmbedding):
+            texts.enter(span_id, instance, bound.arguments, tags, listened=listened)
 
     def _left(self, span_id: str) -> None:
         self._models.pop(span_id, None)
@@ -100,11 +125,13 @@ class CostEventHandler(BaseEventHandler):
 
     _book: CallBook = PrivateAttr()
     _spans: CostSpanHandler = PrivateAttr()
+    _texts: TextBook = PrivateAttr()
 
-    def __init__(self, book: CallBook, spans: CostSpanHandler) -> None:
+    def __init__(self, book: CallBook, spans: CostSpanHandler, texts: TextBook) -> None:
         super().__init__()
         self._book = book
         self._spans = spans
+        self._texts = texts
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         """Note what an event says. Never raises."""
@@ -121,6 +148,8 @@ class CostEventHandler(BaseEventHandler):
             self._book.begin(span_id, event, self._spans.model_of(span_id))
         elif isinstance(event, END_EVENTS):
             self._book.end(span_id, event.response)
+        elif isinstance(event, EmbeddingEndEvent):
+            self._texts.answered(span_id)
         elif isinstance(event, ExceptionEvent):
             self._book.broke(span_id, event.exception)
 
@@ -128,11 +157,14 @@ class CostEventHandler(BaseEventHandler):
 class _Installation:
     """What `install` has put in place."""
 
-    def __init__(self, book: CallBook) -> None:
+    def __init__(self, book: CallBook, defaults: Labels) -> None:
         self.book = book
+        self.defaults = defaults
         self.gates = Gates()
-        self.spans = CostSpanHandler(book, self.gates)
-        self.events = CostEventHandler(book, self.spans)
+        self.taps = Taps()
+        texts = TextBook(book.tracker, defaults, book.spans)
+        self.spans = CostSpanHandler(book, self.gates, texts, self.taps)
+        self.events = CostEventHandler(book, self.spans, texts)
 
 
 _lock: Final = threading.Lock()
@@ -175,7 +207,7 @@ def install(
             )
             raise ConfigurationError(msg)
         if not _installed:
-            _installed.append(_Installation(CallBook(tracker, defaults)))
+            _installed.append(_Installation(CallBook(tracker, defaults), defaults))
         ours, root = _installed[0], get_dispatcher()
         # Someone may have replaced the lists since.
         if not any(handler is ours.spans for handler in root.span_handlers):
@@ -199,4 +231,5 @@ def uninstall() -> None:
         root.event_handlers = [one for one in root.event_handlers if one is not ours.events]
         root.span_handlers = [one for one in root.span_handlers if one is not ours.spans]
         ours.gates.take_off()
+        ours.taps.take_off()
         ours.book.clear_abandoned()
