@@ -85,6 +85,10 @@ class CostTracker:
             they are lost.
         sinks: who is told of thresholds and overdrafts.
         webhook: where alerts of all processes are sent from here; `None` leaves that to others.
+
+    Attributes:
+        settings: what `from_settings` and `from_env` made it of, to make it again in another
+            process; `None` for one made otherwise.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings with defaults

@@ -131,7 +131,7 @@ class TextCall:
                 request.opened.release()
         self._requests.clear()
 
-    def spec(self, texts: Texts, model: str | None = None) -> CallSpec:
+    def spec(self, texts: Texts, model: str | None = None, *, watched: bool = False) -> CallSpec:
         """Describe a request."""
         name = model or self.wrapped.model
         return CallSpec(
@@ -142,6 +142,7 @@ class TextCall:
             labels=self.labels,
             defaults=self.defaults,
             run=self.run,
+            watched=watched,
         )
 
 
@@ -181,7 +182,7 @@ class ClientListener:
                 self._tracker, self._wrapped, labels, self._defaults, str(uuid4()), (), True, None
             )
         said = arguments.get("model")
-        return call.spec(_sent(arguments), said if isinstance(said, str) else None)
+        return call.spec(_sent(arguments), said if isinstance(said, str) else None, watched=True)
 
 
 def _sent(arguments: Mapping[str, Any]) -> Texts:

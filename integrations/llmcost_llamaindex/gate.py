@@ -1,10 +1,11 @@
 """`BudgetGate`: stands where LlamaIndex asks a rate limiter, and lets pass what can be paid."""
 
+import os
 import threading
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
@@ -12,6 +13,7 @@ from llama_index.core.rate_limiter import BaseRateLimiter
 
 from llmcost_llamaindex._calls import LiveCall, pending, routed
 from llmcost_llamaindex._embedding_calls import Request, current
+from llmcost_llamaindex._workers import Kit, packed, picklable, unpacked
 from llmcost_plugins.errors import ConfigurationError
 
 Guarded = BaseLLM | BaseEmbedding
@@ -24,15 +26,29 @@ class BudgetGate(BaseRateLimiter):
 
     It is asked right before the provider is called, and reads what `install` has noted of the call.
     Where nothing was noted it lets pass, unless it is *required*. `install` puts one on each model
-    by itself; a copy or a pickle of that model keeps it.
+    by itself; a copy or a pickle of that model keeps it. Unpickled in another process where nothing
+    is installed, it installs there what is installed here: the same ledger and settings, under the
+    labels in force where the model was pickled. An *inner* that cannot be pickled stays behind.
 
     Args:
         inner: the rate limiter that was there before; asked after the hold was granted.
         required: whether calls are refused that `install` does not see.
+        why: why no call can be seen in this process, if that is known.
     """
 
     inner: BaseRateLimiter | None = None
     required: bool = False
+    why: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (type(self), picklable(self.inner), self.required, packed(), os.getpid())
+        return _unpickled, parts
+
+    def __copy__(self) -> "BudgetGate":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "BudgetGate":
+        return self  # it cannot be changed, and a limit is shared
 
     def acquire(self, num_tokens: int = 0) -> None:
         """Hold for the call that is about to be made.
@@ -73,7 +89,14 @@ class BudgetGate(BaseRateLimiter):
                 "a guarded model was called, but nothing records its calls in this process; call "
                 "llmcost_llamaindex.install() first, or take the gate off: llm.rate_limiter = None"
             )
-            raise ConfigurationError(msg)
+            raise ConfigurationError(self.why or msg)
+
+
+def _unpickled(
+    kind: type[BudgetGate], inner: BaseRateLimiter | None, required: bool, kit: Kit | None, pid: int
+) -> BudgetGate:
+    why = unpacked(kit, pid)
+    return kind(inner, required or bool(why), why)
 
 
 class EmbeddingGate(BudgetGate):

@@ -216,6 +216,12 @@ def install(
             root.add_event_handler(ours.events)
 
 
+def installation() -> tuple[CostTracker, Labels] | None:
+    """Return the tracker and the labels of what is installed; `None` if nothing is."""
+    with _lock:
+        return (_installed[0].book.tracker, _installed[0].defaults) if _installed else None
+
+
 def uninstall() -> None:
     """Stop recording, and give every model the rate limiter back that it had.
 

@@ -1,0 +1,69 @@
+"""How a guarded model goes on being recorded in a worker process.
+
+``IngestionPipeline.run(num_workers=…)`` pickles its steps into new processes, where no handler is
+installed. A gate takes along what it needs to install there; LlamaIndex gives the dispatcher no
+other way in.
+"""
+
+import os
+import pickle
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from llmcost_plugins.labels import current_labels
+from llmcost_plugins.settings import Settings
+from llmcost_plugins.tracker import CostTracker
+
+NOT_SHARED = (
+    "this model was sent to another process, which cannot reach the tracker's ledger: it is in "
+    "memory, or was made in code; use CostTracker.from_env(ledger='sqlite:///…')"
+)
+
+
+class Kit(NamedTuple):
+    """What an installation in another process is made of.
+
+    Attributes:
+        settings: those of the tracker; `None` where it cannot be made again.
+        labels: those of the installation, under those in force where the model was pickled.
+        tags: likewise.
+    """
+
+    settings: Settings | None
+    labels: Mapping[str, str]
+    tags: tuple[str, ...]
+
+
+def packed() -> Kit | None:
+    """Return what is installed here; `None` if nothing is."""
+    from llmcost_llamaindex.handler import installation  # it uses the gates
+
+    found = installation()
+    if found is None:
+        return None
+    tracker, defaults = found
+    merged = defaults.merged(current_labels())
+    settings = tracker.settings
+    shared = settings is not None and settings.ledger != "memory://"
+    return Kit(settings if shared else None, dict(merged.values), merged.tags)
+
+
+def unpacked(kit: Kit | None, pid: int) -> str:
+    """Install in this process what was installed in another; return why it cannot be done."""
+    from llmcost_llamaindex.handler import install, installation  # it uses the gates
+
+    if kit is None or pid == os.getpid() or installation() is not None:
+        return ""
+    if kit.settings is None:
+        return NOT_SHARED
+    install(CostTracker.from_settings(kit.settings), tags=kit.tags, **kit.labels)
+    return ""
+
+
+def picklable(thing: Any) -> Any:
+    """Return it, or `None` if it cannot be sent: most rate limiters hold a lock."""
+    try:
+        pickle.dumps(thing)
+    except Exception:  # noqa: BLE001 - whatever it is, it cannot be sent
+        return None
+    return thing
