@@ -6,7 +6,7 @@ other way in.
 """
 
 import os
-import pickle
+import pickle  # noqa: TID251 - nothing is loaded: LlamaIndex pickles models for its workers
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -188,6 +188,13 @@ def install(
     Each call is recorded once, also where a model wraps another: the innermost one counts. Retries
     within a model's client are one call, at the usage of the last.
 
+    Embeddings and Cohere's reranks are recorded likewise: each request of `OpenAIEmbedding`, and of
+    what derives from it, exactly; each batch of any other class as an estimate. What an
+    `embeddings_cache` holds costs nothing, and models that run on this machine are left alone. The
+    batches of an asynchronous call with such a cache are recorded, but not held for, where a class
+    has no client to listen to: LlamaIndex does not ask its rate limiter there. Images are not
+    recorded.
+
     Args:
         tracker: where to record; by default the one set up by the environment variables.
         tags: words for the calls seen here.

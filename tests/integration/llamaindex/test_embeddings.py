@@ -103,7 +103,10 @@ class Splitter(NodeParser):
     """A step that cuts nothing."""
 
     def _parse_nodes(
-        self, nodes: Sequence[BaseNode], show_progress: bool = False, **kwargs: Any
+        self,
+        nodes: Sequence[BaseNode],
+        show_progress: bool = False,  # noqa: ARG002 - the base's
+        **kwargs: Any,  # noqa: ARG002
     ) -> list[BaseNode]:
         return [TextNode(text=node.get_content()) for node in nodes]
 
@@ -174,7 +177,7 @@ def test_ingestion_and_queries_are_recorded(
 
 @pytest.mark.parametrize("kind", ["client", "gate"])
 @pytest.mark.parametrize("driver", ["threads", "tasks"])
-def test_of_ten_batches_at_once_those_are_sent_that_a_budget_pays_for(
+def test_of_ten_batches_at_once_those_are_sent_that_a_budget_pays_for(  # noqa: PLR0913, PLR0917 - fixtures
     installed: Install,
     make_model: MakeModel,
     plain: PlainHTTP,
@@ -221,7 +224,7 @@ def test_batches_before_a_refused_one_are_paid_for(
 
 @pytest.mark.parametrize("kind", ["client", "gate"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_refusal_of_the_provider_costs_nothing(
+def test_a_refusal_of_the_provider_costs_nothing(  # noqa: PLR0913, PLR0917 - fixtures
     installed: Install,
     make_model: MakeModel,
     plain: PlainHTTP,
@@ -246,7 +249,7 @@ def test_a_cancelled_task_counts_as_billed(
 
     async def cancelled() -> None:
         task = asyncio.create_task(make_model().aget_query_embedding("what?"))
-        while not provider.in_flight:
+        while not provider.in_flight:  # noqa: ASYNC110 - it runs in a thread
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -322,10 +325,10 @@ def test_a_limiter_that_was_there_is_asked_too(installed: Install, plain: PlainH
     class Counting(BaseRateLimiter):
         asked = 0
 
-        def acquire(self, num_tokens: int = 0) -> None:
+        def acquire(self, num_tokens: int = 0) -> None:  # noqa: ARG002 - the base's
             self.asked += 1
 
-        async def async_acquire(self, num_tokens: int = 0) -> None:
+        async def async_acquire(self, num_tokens: int = 0) -> None:  # noqa: ARG002 - the base's
             self.asked += 1
 
     limiter = Counting()
