@@ -307,7 +307,7 @@ def test_a_model_without_a_price_is_recorded_without_a_budget(
     tracker = installed("")
     plain.model_name = "nobody-knows"
     plain.get_query_embedding("what?")
-    assert only(tracker).outcome.usage.trust is Trust.UNPRICED
+    assert only(entries(tracker)).outcome.usage.trust is Trust.UNPRICED
 
 
 def test_uninstall_gives_client_and_limiter_back(installed: Install, make_model: MakeModel) -> None:
@@ -392,7 +392,7 @@ def test_worker_processes_record_in_the_same_ledger(
     with attribute(team="alpha"):
         _ingest(plain)
     found = entries(tracker)
-    assert recorded_nano(tracker) == estimated_nano([text.strip() for text in TEXTS]) > 0
+    assert recorded_nano(tracker) == estimated_nano(TEXTS) > 0
     assert len(found) == len(provider.requests)
     assert {entry.call.labels.values["team"] for entry in found} == {"alpha"}
 
