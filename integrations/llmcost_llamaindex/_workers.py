@@ -10,7 +10,7 @@ import pickle  # noqa: TID251 - nothing is loaded: LlamaIndex pickles models for
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from llmcost_plugins.labels import current_labels
+from llmcost_plugins.labels import Labels, current_labels
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tracker import CostTracker
 
@@ -25,7 +25,7 @@ class Kit(NamedTuple):
 
     Attributes:
         settings: those of the tracker; `None` where it cannot be made again.
-        labels: those of the installation, under those in force where the model was pickled.
+        labels: those of the installation, under those in force where the pipeline was run.
         tags: likewise.
     """
 
@@ -34,15 +34,20 @@ class Kit(NamedTuple):
     tags: tuple[str, ...]
 
 
-def packed() -> Kit | None:
-    """Return what is installed here; `None` if nothing is."""
+def packed(labels: Labels) -> Kit | None:
+    """Return what is installed here; `None` if nothing is.
+
+    Args:
+        labels: those in force where the pipeline was run: a pool pickles in a thread of its own,
+            which knows of no `attribute` block.
+    """
     from llmcost_llamaindex.handler import installation  # it uses the gates
 
     found = installation()
     if found is None:
         return None
     tracker, defaults = found
-    merged = defaults.merged(current_labels())
+    merged = defaults.merged(labels).merged(current_labels())
     settings = tracker.settings
     shared = settings is not None and settings.ledger != "memory://"
     return Kit(settings if shared else None, dict(merged.values), merged.tags)

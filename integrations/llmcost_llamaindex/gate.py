@@ -4,7 +4,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -15,6 +15,7 @@ from llmcost_llamaindex._calls import LiveCall, pending, routed
 from llmcost_llamaindex._embedding_calls import Request, current
 from llmcost_llamaindex._workers import Kit, packed, picklable, unpacked
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.labels import Labels, current_labels
 
 Guarded = BaseLLM | BaseEmbedding
 GuardedT = TypeVar("GuardedT", bound=Guarded)
@@ -28,20 +29,23 @@ class BudgetGate(BaseRateLimiter):
     Where nothing was noted it lets pass, unless it is *required*. `install` puts one on each model
     by itself; a copy or a pickle of that model keeps it. Unpickled in another process where nothing
     is installed, it installs there what is installed here: the same ledger and settings, under the
-    labels in force where the model was pickled. An *inner* that cannot be pickled stays behind.
+    labels in force where the model was pickled, or the pipeline was run that pickles it. An *inner*
+    that cannot be pickled stays behind.
 
     Args:
         inner: the rate limiter that was there before; asked after the hold was granted.
         required: whether calls are refused that `install` does not see.
         why: why no call can be seen in this process, if that is known.
+        labels: what calls in another process are charged to, under those in force when pickled.
     """
 
     inner: BaseRateLimiter | None = None
     required: bool = False
     why: str = ""
+    labels: Labels = field(default_factory=Labels)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parts = (type(self), picklable(self.inner), self.required, packed(), os.getpid())
+        parts = (type(self), picklable(self.inner), self.required, packed(self.labels), os.getpid())
         return _unpickled, parts
 
     def __copy__(self) -> "BudgetGate":
@@ -154,6 +158,9 @@ class Gates:
             for model in (part, getattr(part, "llm", None)):
                 if isinstance(model, BaseLLM | BaseEmbedding):
                     self.put_on(model)
+                    gate = model.rate_limiter
+                    if isinstance(gate, BudgetGate) and gate.labels != current_labels():
+                        model.rate_limiter = replace(gate, labels=current_labels())
 
     def take_off(self) -> None:
         """Give every model the rate limiter back that it had, except those guarded by hand."""
