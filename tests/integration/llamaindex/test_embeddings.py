@@ -26,7 +26,7 @@ from llama_index.postprocessor.cohere_rerank import CohereRerank
 from llmcost_llamaindex import guard, uninstall
 from llmcost_plugins import BudgetExceeded, CostTracker, attribute
 from llmcost_plugins.errors import ConfigurationError, PriceUnknown
-from llmcost_plugins.taps import Tap
+from llmcost_plugins.taps import tapped_by
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from llmcost_plugins.texts import TEXT_OVERHEAD, Texts
 from llmcost_plugins.usage import Trust
@@ -315,9 +315,9 @@ def test_uninstall_gives_client_and_limiter_back(installed: Install, make_model:
     model = make_model(rate_limiter=limiter)
     installed()
     model.get_query_embedding("what?")
-    assert type(model._client) is Tap
+    assert tapped_by(model._client) is not model._client
     uninstall()
-    assert type(model._client) is openai.OpenAI
+    assert tapped_by(model._client) is model._client
     assert model.rate_limiter is limiter
 
 
@@ -360,7 +360,11 @@ def _reranked(provider: SimulatedProvider, query: str = "what?") -> list[NodeWit
         model="rerank-v3.5", api_key="none", base_url=provider.root_url, max_retries=1
     )
     nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
-    return reranker.postprocess_nodes(nodes, QueryBundle(query))
+    try:
+        found: list[NodeWithScore] = reranker.postprocess_nodes(nodes, QueryBundle(query))
+    finally:
+        reranker._client._client_wrapper.httpx_client.httpx_client.close()
+    return found
 
 
 def test_a_rerank_is_recorded_as_billed(installed: Install, provider: SimulatedProvider) -> None:
