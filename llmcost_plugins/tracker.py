@@ -431,7 +431,8 @@ class CostTracker:
         now = self._clock()
         found = self._billing.resolve(spec.model, spec.provider)
         call, buckets = self._buckets(spec, now, found)
-        opened = OpenCall(self, spec, call, found.prices, Estimate(0, Mode.BOUND, 0, 0), now)
+        nothing = Estimate(0, Mode.BOUND, spec.size.prompt_bound, 0)
+        opened = OpenCall(self, spec, call, found.prices, nothing, now)
         opened.buckets, opened.blocks, opened.unheld = buckets, current_blocks(), True
         return opened
 

@@ -19,6 +19,7 @@ from llmcost_llamaindex._events import RUN_TAG
 from llmcost_llamaindex._spans import SpanTree
 from llmcost_llamaindex._wrapped import Wrapped, given_texts, sends_nothing
 from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.failures import ended_by_caller
 from llmcost_plugins.labels import Labels, take_labels
 from llmcost_plugins.pricing.sizes import text_bound
 from llmcost_plugins.texts import Texts, settle, settle_failure
@@ -40,10 +41,12 @@ class Request:
     def hold(self) -> None:
         """Hold for the batch; raises as `CostTracker.start` does."""
         self.opened = self.owner.tracker.start(self.owner.spec(self.texts))
+        self.owner.held(self)
 
     async def ahold(self) -> None:
         """Do what `hold` does, and wait by awaiting."""
         self.opened = await self.owner.tracker.astart(self.owner.spec(self.texts))
+        self.owner.held(self)
 
     def settle(self) -> None:
         """Count the answered batch; one that nothing was held for, too. Never raises."""
@@ -91,6 +94,7 @@ class TextCall:
     _requests: dict[int, Request] = field(default_factory=dict)
     _asked: "itertools.count[int]" = field(default_factory=itertools.count)
     _answered: "itertools.count[int]" = field(default_factory=itertools.count)
+    _broken: bool = False
 
     def next_request(self) -> Request | None:
         """Return what the gate has to hold for; `None` where it has nothing to do."""
@@ -112,16 +116,37 @@ class TextCall:
         if texts.items:
             self._requests.pop(number, Request(self, texts)).settle()
 
+    def held(self, request: Request) -> None:
+        """Settle a batch at once that is sent after another has failed: no end is told of it."""
+        if self._broken:
+            request.settle()
+
     def broke(self, error: BaseException) -> None:
-        """Settle what was held for and not answered. Never raises."""
-        for request in self._requests.values():
+        """Settle what was held for and not answered. Never raises.
+
+        Batches sent at the same time end by one error, and which of them were answered is not told:
+        those sent count as billed, since the others go on when one fails.
+        """
+        self._broken = True
+        requests = list(self._requests.values())
+        self._requests.clear()
+        several = len(requests) > 1
+        for request in requests:
             if request.opened is None:
                 continue
-            if request.sent:
-                settle_failure(request.opened, error)
+            if request.sent or (several and not ended_by_caller(error)):
+                settle_failure(request.opened, error, several=several)
             else:
                 request.opened.release()
-        self._requests.clear()
+        if not self.listened and not self.wraps and not next(self._asked):
+            self._broke_unasked(error)
+
+    def _broke_unasked(self, error: BaseException) -> None:
+        """Record what was sent without the rate limiter being asked, and was not answered."""
+        rest = [texts for texts in self.batches[next(self._answered) :] if texts.items]
+        for texts in rest:
+            late = self.tracker.start_late(self.spec(texts))
+            settle_failure(late, error, several=len(rest) > 1)
 
     def set_aside(self) -> None:
         """Give the holds of a wrapper back: the call within holds for itself."""

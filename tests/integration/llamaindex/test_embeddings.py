@@ -241,6 +241,35 @@ def test_a_refusal_of_the_provider_costs_nothing(  # noqa: PLR0913, PLR0917 - fi
     assert recorded_nano(tracker) == held_nano(tracker) == 0
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_of_batches_sent_at_once_all_count_when_one_fails(
+    installed: Install, plain: PlainHTTP, provider: SimulatedProvider, cached: bool
+) -> None:
+    tracker = installed()
+    if cached:
+        plain.embeddings_cache = SimpleKVStore()
+        plain.embeddings_cache.put("seed", {"x": [0.0]}, "other")
+    provider.behave(SMALL, Behavior(status=503), times=1)
+    with pytest.raises(httpx.HTTPStatusError):
+        asyncio.run(plain.aget_text_embedding_batch(TEXTS))
+    assert len(entries(tracker)) == len(provider.requests) == 3
+    assert recorded_nano(tracker) >= estimated_nano(TEXTS) > provider.billed_nano
+    assert held_nano(tracker) == 0
+
+
+def test_batches_sent_at_once_count_when_a_budget_refuses_one(
+    installed: Install, plain: PlainHTTP, provider: SimulatedProvider
+) -> None:
+    text = "word " * 20
+    tracker = installed(budget(2 * (TEXT_OVERHEAD + len(text)) * NANO_PER_TOKEN))
+    plain.embed_batch_size = 1
+    provider.behave(SMALL, Behavior(delay=0.2))
+    with pytest.raises(BudgetExceeded):
+        asyncio.run(plain.aget_text_embedding_batch([text] * 5))
+    assert recorded_nano(tracker) >= len(provider.requests) * estimated_nano([text])
+    assert held_nano(tracker) == 0
+
+
 def test_a_cancelled_task_counts_as_billed(
     installed: Install, make_model: MakeModel, provider: SimulatedProvider
 ) -> None:
