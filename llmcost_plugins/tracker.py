@@ -7,7 +7,7 @@ import sys
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -87,8 +87,8 @@ class CostTracker:
         webhook: where alerts of all processes are sent from here; `None` leaves that to others.
 
     Attributes:
-        settings: what `from_settings` and `from_env` made it of, to make it again in another
-            process; `None` for one made otherwise.
+        options: the arguments that make the same again in another process, see `Transfer`; without
+            ledger, budgets, prices, clock, and who is told.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
@@ -117,7 +117,20 @@ class CostTracker:
         self.zone = zone
         self.tripped: deque[BudgetExceeded] = deque(maxlen=_TRIPPED_KEPT)
         self.failures = 0
-        self.settings: Settings | None = None
+        self.options: Mapping[str, Any] = {
+            "zone": zone,
+            "hold_wait": hold_wait,
+            "hold_lease": hold_lease,
+            "call_max": call_max,
+            "max_output_tokens": max_output_tokens,
+            "strict": strict,
+            "shadow": shadow,
+            "unknown_model": unknown_model,
+            "estimate_mode": estimate_mode,
+            "prefer_stated_cost": prefer_stated_cost,
+            "allow_without_ledger": allow_without_ledger,
+            "spool": tuple(spool),
+        }
         self.limits = Limits(ledger, budgets, zone)
         self._catalog = catalog
         self._clock = clock
@@ -162,7 +175,7 @@ class CostTracker:
             ConfigurationError: a file of prices cannot be used.
         """
         catalog = shared_catalog(settings.fetched_prices, settings.prices)
-        made = cls(
+        return cls(
             open_ledger(settings.ledger, settings.timezone),
             settings.budgets_in_force(),
             catalog=catalog,
@@ -181,8 +194,6 @@ class CostTracker:
             sinks=sinks,
             webhook=webhook_of(settings),
         )
-        made.settings = settings
-        return made
 
     @property
     def catalog(self) -> Catalog:

@@ -10,26 +10,21 @@ import pickle  # noqa: TID251 - nothing is loaded: LlamaIndex pickles models for
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.labels import Labels, current_labels
-from llmcost_plugins.settings import Settings
-from llmcost_plugins.tracker import CostTracker
-
-NOT_SHARED = (
-    "this model was sent to another process, which cannot reach the tracker's ledger: it is in "
-    "memory, or was made in code; use CostTracker.from_env(ledger='sqlite:///…')"
-)
+from llmcost_plugins.transfer import Transfer
 
 
 class Kit(NamedTuple):
     """What an installation in another process is made of.
 
     Attributes:
-        settings: those of the tracker; `None` where it cannot be made again.
+        transfer: what the tracker is made of; else why it cannot be made again.
         labels: those of the installation, under those in force where the pipeline was run.
         tags: likewise.
     """
 
-    settings: Settings | None
+    transfer: Transfer | str
     labels: Mapping[str, str]
     tags: tuple[str, ...]
 
@@ -48,9 +43,12 @@ def packed(labels: Labels) -> Kit | None:
         return None
     tracker, defaults = found
     merged = defaults.merged(labels).merged(current_labels())
-    settings = tracker.settings
-    shared = settings is not None and settings.ledger != "memory://"
-    return Kit(settings if shared else None, dict(merged.values), merged.tags)
+    transfer: Transfer | str
+    try:
+        transfer = Transfer.of(tracker)
+    except ConfigurationError as error:  # for who calls the model there: a pickle may be for a file
+        transfer = f"this model was sent to another process: {error}"
+    return Kit(transfer, dict(merged.values), merged.tags)
 
 
 def unpacked(kit: Kit | None, pid: int) -> str:
@@ -59,9 +57,9 @@ def unpacked(kit: Kit | None, pid: int) -> str:
 
     if kit is None or pid == os.getpid() or installation() is not None:
         return ""
-    if kit.settings is None:
-        return NOT_SHARED
-    install(CostTracker.from_settings(kit.settings), tags=kit.tags, **kit.labels)
+    if isinstance(kit.transfer, str):
+        return kit.transfer
+    install(kit.transfer.tracker(), tags=kit.tags, **kit.labels)
     return ""
 
 

@@ -430,6 +430,24 @@ def test_worker_processes_record_in_the_same_ledger(
     assert {entry.call.labels.values["team"] for entry in found} == {"alpha"}
 
 
+def test_budgets_set_in_code_hold_in_worker_processes(
+    installed: Install, plain: PlainHTTP, provider: SimulatedProvider
+) -> None:
+    installed().set_budget("global", "0.000000001", "month")
+    with pytest.raises(BudgetExceeded):
+        _ingest(plain)
+    assert provider.requests == []
+
+
+def test_a_pickle_holds_no_secret(installed: Install, plain: PlainHTTP) -> None:
+    installed(alert_webhook="https://alerts.example.com/a-path", alert_secret="hush-hush-hush-hush")
+    plain.get_query_embedding("what?")
+    pickled = pickle.dumps(plain)
+    assert b"ledger.db" in pickled
+    assert b"hush-hush" not in pickled
+    assert b"alerts.example.com" not in pickled
+
+
 def test_worker_processes_refuse_what_cannot_be_recorded(
     installed: Install, plain: PlainHTTP, provider: SimulatedProvider
 ) -> None:
