@@ -10,7 +10,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode
 
 from llmcost_plugins.listening import Listener, listened
-from llmcost_plugins.taps import Tap, tapped_by
+from llmcost_plugins.taps import Replace, Tap, tapped_by
 from llmcost_plugins.texts import Texts
 
 _ROOT: Final = "llama_index"
@@ -109,6 +109,8 @@ class Taps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tapped: dict[int, weakref.ref[Any]] = {}
+        self._mine: weakref.WeakSet[Tap] = weakref.WeakSet()
+        self._off = False
 
     def put_on(self, instance: Any, span_id: str, listener: Listener) -> bool:
         """Listen to the client that a method uses; return whether there is one to listen to."""
@@ -118,8 +120,10 @@ class Taps:
             client = _client_of(instance, name)
             if client is None:
                 return False
-            if type(client) is not Tap:
-                setattr(instance, name, Tap(client, _SENDING, listened(listener)))
+            if client not in self._mine:  # a copy of a model brings along what was put on that
+                tap = Tap(tapped_by(client), _SENDING, self._while_on(listener))
+                self._mine.add(tap)
+                setattr(instance, name, tap)
                 key, known = id(instance), self._tapped
                 known[key] = weakref.ref(instance, lambda _: known.pop(key, None))
             return True
@@ -127,6 +131,7 @@ class Taps:
     def take_off(self) -> None:
         """Give every model its own client back."""
         with self._lock:
+            self._off = True
             references = list(self._tapped.values())
             self._tapped.clear()
         for instance in (reference() for reference in references):
@@ -134,6 +139,11 @@ class Taps:
                 client = getattr(instance, name, None)
                 if type(client) is Tap:
                     setattr(instance, name, tapped_by(client))
+
+    def _while_on(self, listener: Listener) -> Replace:
+        tell = listened(listener)
+        # Copies of a model are not known, so that theirs are not given back.
+        return lambda method, path: method if self._off else tell(method, path)
 
 
 def _client_of(instance: Any, name: str) -> Any:

@@ -40,7 +40,8 @@ def test_it_counts_in_the_same_ledger_under_the_same_budgets(tmp_path: Path) -> 
 
 def test_prices_of_a_file_are_the_same(tmp_path: Path) -> None:
     prices = tmp_path / "prices.toml"
-    prices.write_text("[mine]\ninput_cost_per_token = 0.000001\n\n")
+    line = "mine = {input_cost_per_token = 0.000001, output_cost_per_token = 0.000002}"
+    prices.write_text(line, encoding="utf-8")
     made = CostTracker.from_env(ledger=f"sqlite:///{tmp_path / 'ledger.db'}", prices=prices)
     other = _again(made)
     assert other.catalog is made.catalog

@@ -23,7 +23,7 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.postprocessor.cohere_rerank import CohereRerank
 
-from llmcost_llamaindex import guard, uninstall
+from llmcost_llamaindex import guard, install, uninstall
 from llmcost_plugins import BudgetExceeded, CostTracker, attribute
 from llmcost_plugins.errors import ConfigurationError, PriceUnknown
 from llmcost_plugins.taps import tapped_by
@@ -382,6 +382,22 @@ def test_a_model_can_be_copied_and_pickled(installed: Install, plain: PlainHTTP)
     for other in (copy.deepcopy(plain), pickle.loads(pickle.dumps(plain))):
         other.get_query_embedding("what?")
     assert len(entries(tracker)) == 3
+
+
+def test_a_copy_made_while_installed_follows_what_is_installed_later(
+    installed: Install, make_model: MakeModel, make_tracker: Install
+) -> None:
+    first = installed()
+    model = make_model()
+    model.get_query_embedding("what?")
+    other = model.model_copy()
+    uninstall()
+    other.get_query_embedding("what?")
+    assert len(entries(first)) == 1
+    second = make_tracker("global=1000", ledger="memory://")
+    install(second)
+    other.get_query_embedding("what?")
+    assert (len(entries(first)), len(entries(second))) == (1, 1)
 
 
 def _reranked(provider: SimulatedProvider, query: str = "what?") -> list[NodeWithScore]:
