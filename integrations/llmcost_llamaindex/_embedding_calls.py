@@ -21,10 +21,8 @@ from llmcost_llamaindex._wrapped import Wrapped, given_texts, sends_nothing
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.failures import ended_by_caller
 from llmcost_plugins.labels import Labels, take_labels
-from llmcost_plugins.pricing.sizes import text_bound
 from llmcost_plugins.texts import Texts, settle, settle_failure
 from llmcost_plugins.tracker import CostTracker
-from llmcost_plugins.usage import Trust, Usage
 
 _ITEMS = ("input", "inputs", "texts", "documents")
 
@@ -54,16 +52,7 @@ class Request:
             settle(self.opened, None, self.texts)
             return
         late = self.owner.tracker.start_late(self.owner.spec(self.texts))
-        late.finish(_estimated(self.texts, late))
-
-
-def _estimated(texts: Texts, opened: OpenCall) -> Usage:
-    if texts.query is not None:
-        return Usage(other={"query": opened.spec.size.queries}, trust=Trust.ESTIMATED)
-    counted = texts.counted(opened.spec.model)
-    if counted is None:
-        counted = sum(text_bound(str(item)) for item in texts.items)
-    return Usage(input=counted, trust=Trust.ESTIMATED)
+        settle(late, None, self.texts)
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +69,8 @@ class TextCall:
         listened: whether its client tells of each request.
         outer: the call it was made in.
         wraps: whether another call does its work, and is the one that counts.
+        told: whether something has been sent, for all that is known. Of a postprocessor whose
+            client is not known it is not, unless it says so by an event.
     """
 
     tracker: CostTracker
@@ -91,6 +82,7 @@ class TextCall:
     listened: bool
     outer: "TextCall | None"
     wraps: bool = False
+    told: bool = True
     _requests: dict[int, Request] = field(default_factory=dict)
     _asked: "itertools.count[int]" = field(default_factory=itertools.count)
     _answered: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -138,7 +130,7 @@ class TextCall:
                 settle_failure(request.opened, error, several=several)
             else:
                 request.opened.release()
-        if not self.listened and not self.wraps and not next(self._asked):
+        if self.told and not self.listened and not self.wraps and not next(self._asked):
             self._broke_unasked(error)
 
     def _broke_unasked(self, error: BaseException) -> None:
@@ -258,10 +250,16 @@ class TextBook:
             items,
             listened,
             outer,
+            told=isinstance(instance, BaseEmbedding),
         )
         with self._lock:
             self._calls[span_id] = call
         current.set(call)
+
+    def told(self, span_id: str) -> None:
+        """Note that a reranker says that it is about to send."""
+        if (call := self._calls.get(span_id)) is not None:
+            call.told = True
 
     def answered(self, span_id: str) -> None:
         """Settle a batch whose end event arrived."""

@@ -27,8 +27,12 @@ _PROVIDERS: Final = {
 _ON_THIS_MACHINE: Final = frozenset(
     {"MockEmbedding", "HuggingFaceEmbedding", "OptimumEmbedding", "FastEmbedEmbedding"}
     | {"InstructorEmbedding", "LlamafileEmbedding", "OllamaEmbedding", "ClipEmbedding"}
+    | {"SentenceTransformerRerank", "FlagEmbeddingReranker", "ColbertRerank"}
 )
-"""Classes that compute where the program runs: they cost nothing, and no budget concerns them."""
+"""Classes that compute where the program runs: they cost nothing, and no budget concerns them.
+
+The catalog knows local models by their provider, but these say only a model's name, often one that
+a provider sells too: a budget would refuse them for want of a price, or charge them that one."""
 _SENDING: Final = frozenset({"embeddings.create", "rerank"})
 _METHODS: Final = {
     "query": ("get_query_embedding", "aget_query_embedding"),

@@ -12,6 +12,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.instrumentation.span_handlers import NullSpanHandler
 from llama_index_instrumentation import get_dispatcher
 
@@ -112,12 +113,17 @@ class CostSpanHandler(NullSpanHandler):
         texts = self._texts
         listener = ClientListener(texts.tracker, texts.defaults, Wrapped.of(instance))
         listened = self._taps.put_on(instance, span_id, listener)
-        if listened or isinstance(instance, BaseEmbedding):
+        if listened or isinstance(instance, BaseEmbedding) or not _asks_llm(instance):
             texts.enter(span_id, instance, bound.arguments, tags, listened=listened)
 
     def _left(self, span_id: str) -> None:
         self._models.pop(span_id, None)
         self._book.spans.leave(span_id)
+
+
+def _asks_llm(instance: object) -> bool:
+    """Tell whether a reranker asks an LLM, whose calls are what is counted."""
+    return isinstance(getattr(instance, "llm", None), BaseLLM)
 
 
 class CostEventHandler(BaseEventHandler):
@@ -148,7 +154,9 @@ class CostEventHandler(BaseEventHandler):
             self._book.begin(span_id, event, self._spans.model_of(span_id))
         elif isinstance(event, END_EVENTS):
             self._book.end(span_id, event.response)
-        elif isinstance(event, EmbeddingEndEvent):
+        elif isinstance(event, ReRankStartEvent):
+            self._texts.told(span_id)
+        elif isinstance(event, EmbeddingEndEvent | ReRankEndEvent):
             self._texts.answered(span_id)
         elif isinstance(event, ExceptionEvent):
             self._book.broke(span_id, event.exception)
@@ -189,7 +197,9 @@ def install(
     within a model's client are one call, at the usage of the last.
 
     Embeddings and Cohere's reranks are recorded likewise: each request of `OpenAIEmbedding`, and of
-    what derives from it, exactly; each batch of any other class as an estimate. What an
+    what derives from it, exactly; each batch of any other class as an estimate. Of another reranker
+    that tells of its calls by events each is one estimate, recorded but not held for; of one that
+    asks an LLM, the LLM's calls count. What an
     `embeddings_cache` holds costs nothing, and models that run on this machine are left alone. The
     batches of an asynchronous call with such a cache are recorded, but not held for, where a class
     has no client to listen to: LlamaIndex does not ask its rate limiter there. Images are not

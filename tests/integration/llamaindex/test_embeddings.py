@@ -15,13 +15,17 @@ import pytest
 from llama_index.core import MockEmbedding, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import NodeParser
+from llama_index.core.postprocessor import LLMRerank
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.rate_limiter import BaseRateLimiter, TokenBucketRateLimiter
 from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle, TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.postprocessor.cohere_rerank import CohereRerank
+from llama_index_instrumentation import get_dispatcher
 
 from llmcost_llamaindex import guard, install, uninstall
 from llmcost_plugins import BudgetExceeded, CostTracker, attribute
@@ -426,6 +430,60 @@ def test_a_rerank_that_no_budget_pays_for_is_not_sent(
     with pytest.raises(BudgetExceeded):
         _reranked(provider)
     assert provider.requests == []
+
+
+class TellingRerank(BaseNodePostprocessor):
+    """A reranker that sends by a client nobody can listen to, and tells of it."""
+
+    model: str = "rerank-v3.5"
+    fails: bool = False
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        dispatcher = get_dispatcher(__name__)
+        start = ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=2, model_name=self.model)
+        dispatcher.event(start)
+        if self.fails:
+            msg = "silence"
+            raise httpx.ReadTimeout(msg)
+        dispatcher.event(ReRankEndEvent(nodes=nodes[:2]))
+        return nodes[:2]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_reranker_that_tells_of_its_calls_is_recorded_as_an_estimate(
+    installed: Install, fails: bool
+) -> None:
+    tracker = installed()
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
+    with suppress(httpx.ReadTimeout):
+        TellingRerank(fails=fails).postprocess_nodes(nodes, QueryBundle("what?"))
+    entry = only(entries(tracker))
+    assert entry.outcome.usage.trust is Trust.ESTIMATED
+    assert recorded_nano(tracker) == 2_000_000  # one search
+
+
+def test_a_reranker_without_a_price_is_recorded_unpriced(installed: Install) -> None:
+    tracker = installed("")
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
+    TellingRerank(model="nobody-knows").postprocess_nodes(nodes, QueryBundle("what?"))
+    assert only(entries(tracker)).outcome.usage.trust is Trust.UNPRICED
+
+
+def test_a_reranker_that_asks_an_llm_is_counted_by_that(
+    installed: Install, provider: SimulatedProvider, make_llm: Callable[..., Any]
+) -> None:
+    tracker = installed()
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
+    reranker = LLMRerank(llm=make_llm(), choice_batch_size=10, parse_choice_select_answer_fn=_picks)
+    reranker.postprocess_nodes(nodes, QueryBundle("what?"))
+    assert len(entries(tracker)) == len(provider.requests) == 1
+    assert recorded_nano(tracker) == provider.billed_nano > 0
+
+
+def _picks(answer: str, count: int) -> tuple[list[int], list[float]]:  # noqa: ARG001 - the hook's
+    return [1], [1.0]
 
 
 def _ingest(model: BaseEmbedding) -> None:
