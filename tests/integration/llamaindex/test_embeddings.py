@@ -2,9 +2,10 @@
 
 import asyncio
 import copy
+import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -504,15 +505,6 @@ def test_worker_processes_record_in_the_same_ledger(
     assert {entry.call.labels.values["team"] for entry in found} == {"alpha"}
 
 
-def test_budgets_set_in_code_hold_in_worker_processes(
-    installed: Install, plain: PlainHTTP, provider: SimulatedProvider
-) -> None:
-    installed().set_budget("global", "0.000000001", "month")
-    with pytest.raises(BudgetExceeded):
-        _ingest(plain)
-    assert provider.requests == []
-
-
 def test_a_pickle_holds_no_secret(installed: Install, plain: PlainHTTP) -> None:
     installed(alert_webhook="https://alerts.example.com/a-path", alert_secret="hush-hush-hush-hush")
     plain.get_query_embedding("what?")
@@ -522,10 +514,22 @@ def test_a_pickle_holds_no_secret(installed: Install, plain: PlainHTTP) -> None:
     assert b"alerts.example.com" not in pickled
 
 
-def test_worker_processes_refuse_what_cannot_be_recorded(
+def _embed(pickled: bytes) -> None:
+    pickle.loads(pickled).get_query_embedding("what?")
+
+
+def test_a_worker_process_refuses_what_cannot_be_recorded_or_paid_for(
     installed: Install, plain: PlainHTTP, provider: SimulatedProvider
 ) -> None:
+    guard(plain)
     installed(ledger="memory://")
-    with pytest.raises(ConfigurationError, match="in memory"):
-        _ingest(plain)
+    without_ledger = pickle.dumps(plain)
+    uninstall()
+    installed().set_budget("global", "0.000000001", "month")
+    without_money = pickle.dumps(plain)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with pytest.raises(ConfigurationError, match="in memory"):
+            pool.submit(_embed, without_ledger).result()
+        with pytest.raises(BudgetExceeded):
+            pool.submit(_embed, without_money).result()
     assert provider.requests == []
