@@ -56,6 +56,12 @@ class Limits:
         """The calendar of the periods."""
         return self._zone
 
+    @property
+    def own(self) -> tuple[Budget, ...]:
+        """The budgets of this process: those of the settings and of code, not the ledger's."""
+        with self._lock:
+            return tuple({**self._settings, **self._code}.values())
+
     def add(self, budget: Budget) -> None:
         """Set a budget for this process; it wins over one of the settings that covers the same."""
         with self._lock:

@@ -7,7 +7,7 @@ import sys
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -89,6 +89,10 @@ class CostTracker:
             they are lost.
         sinks: who is told of thresholds and overdrafts.
         webhook: where alerts of all processes are sent from here; `None` leaves that to others.
+
+    Attributes:
+        options: the arguments that make the same again in another process, see `Transfer`; without
+            ledger, budgets, prices, clock, and who is told.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only settings with defaults
@@ -117,6 +121,20 @@ class CostTracker:
         self.zone = zone
         self.tripped: deque[BudgetExceeded] = deque(maxlen=_TRIPPED_KEPT)
         self.failures = 0
+        self.options: Mapping[str, Any] = {
+            "zone": zone,
+            "hold_wait": hold_wait,
+            "hold_lease": hold_lease,
+            "call_max": call_max,
+            "max_output_tokens": max_output_tokens,
+            "strict": strict,
+            "shadow": shadow,
+            "unknown_model": unknown_model,
+            "estimate_mode": estimate_mode,
+            "prefer_stated_cost": prefer_stated_cost,
+            "allow_without_ledger": allow_without_ledger,
+            "spool": tuple(spool),
+        }
         self.limits = Limits(ledger, budgets, zone)
         self._catalog = catalog
         self._clock = clock

@@ -1,17 +1,24 @@
 """`BudgetGate`: stands where LlamaIndex asks a rate limiter, and lets pass what can be paid."""
 
+import os
 import threading
 import weakref
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.rate_limiter import BaseRateLimiter
 
 from llmcost_llamaindex._calls import LiveCall, pending, routed
+from llmcost_llamaindex._embedding_calls import Request, current
+from llmcost_llamaindex._workers import Kit, packed, picklable, unpacked
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.labels import Labels, current_labels
 
-LLMT = TypeVar("LLMT", bound=BaseLLM)
+Guarded = BaseLLM | BaseEmbedding
+GuardedT = TypeVar("GuardedT", bound=Guarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +27,32 @@ class BudgetGate(BaseRateLimiter):
 
     It is asked right before the provider is called, and reads what `install` has noted of the call.
     Where nothing was noted it lets pass, unless it is *required*. `install` puts one on each model
-    by itself; a copy or a pickle of that model keeps it.
+    by itself; a copy or a pickle of that model keeps it. Unpickled in another process where nothing
+    is installed, it installs there what is installed here: the same ledger and settings, under the
+    labels in force where the model was pickled, or the pipeline was run that pickles it. An *inner*
+    that cannot be pickled stays behind.
 
     Args:
         inner: the rate limiter that was there before; asked after the hold was granted.
         required: whether calls are refused that `install` does not see.
+        why: why no call can be seen in this process, if that is known.
+        labels: what calls in another process are charged to, under those in force when pickled.
     """
 
     inner: BaseRateLimiter | None = None
     required: bool = False
+    why: str = ""
+    labels: Labels = field(default_factory=Labels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = (type(self), picklable(self.inner), self.required, packed(self.labels), os.getpid())
+        return _unpickled, parts
+
+    def __copy__(self) -> "BudgetGate":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "BudgetGate":
+        return self  # it cannot be changed, and a limit is shared
 
     def acquire(self, num_tokens: int = 0) -> None:
         """Hold for the call that is about to be made.
@@ -57,16 +81,19 @@ class BudgetGate(BaseRateLimiter):
         if call is not None:
             call.sent = True
 
-    def _take_call(self) -> LiveCall | None:
+    def _take_call(self) -> LiveCall | Request | None:
         call = pending.get()
         pending.set(None)
+        self._check_seen(call)
+        return call
+
+    def _check_seen(self, call: object) -> None:
         if call is None and self.required and routed.get() is None:
             msg = (
                 "a guarded model was called, but nothing records its calls in this process; call "
                 "llmcost_llamaindex.install() first, or take the gate off: llm.rate_limiter = None"
             )
-            raise ConfigurationError(msg)
-        return call
+            raise ConfigurationError(self.why or msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +121,29 @@ class ClosedGate(BaseRateLimiter):
         self.acquire(num_tokens)
 
 
-def guard(llm: LLMT) -> LLMT:
+def _unpickled(
+    kind: type[BudgetGate], inner: BaseRateLimiter | None, required: bool, kit: Kit | None, pid: int
+) -> BudgetGate:
+    why = unpacked(kit, pid)
+    return kind(inner, required or bool(why), why)
+
+
+class EmbeddingGate(BudgetGate):
+    """The gate of an embedding model; what is in its cache is not held for."""
+
+    __slots__ = ()
+
+    def _take_call(self) -> Request | None:
+        call = current.get()
+        self._check_seen(call)
+        return None if call is None else call.next_request()
+
+
+def _gate_of(model: Guarded) -> type[BudgetGate]:
+    return EmbeddingGate if isinstance(model, BaseEmbedding) else BudgetGate
+
+
+def guard(llm: GuardedT) -> GuardedT:
     """Put a gate on *llm* that lets no call pass unseen, and return *llm*.
 
     `install` guards each model by itself, so this is for those who want to be sure: before
@@ -106,7 +155,7 @@ def guard(llm: LLMT) -> LLMT:
     """
     limiter = llm.rate_limiter
     inner = limiter.inner if isinstance(limiter, BudgetGate) else limiter
-    llm.rate_limiter = BudgetGate(inner, required=True)
+    llm.rate_limiter = _gate_of(llm)(inner, required=True)
     return llm
 
 
@@ -116,17 +165,27 @@ class Gates:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # By identity: models can neither be hashed nor compared cheaply.
-        self._gated: dict[int, weakref.ref[BaseLLM]] = {}
+        self._gated: dict[int, weakref.ref[Guarded]] = {}
 
-    def put_on(self, llm: BaseLLM) -> None:
+    def put_on(self, llm: Guarded) -> None:
         """Put a gate on a model that has none."""
         if isinstance(llm.rate_limiter, BudgetGate):
             return
         with self._lock:
             if not isinstance(llm.rate_limiter, BudgetGate):
-                llm.rate_limiter = BudgetGate(llm.rate_limiter)
+                llm.rate_limiter = _gate_of(llm)(llm.rate_limiter)
                 key, gated = id(llm), self._gated
                 gated[key] = weakref.ref(llm, lambda _: gated.pop(key, None))
+
+    def put_on_parts(self, parts: Iterable[object]) -> None:
+        """Put gates on the models that are, or are used by, the steps of a pipeline."""
+        for part in parts:
+            for model in (part, getattr(part, "llm", None)):
+                if isinstance(model, BaseLLM | BaseEmbedding):
+                    self.put_on(model)
+                    gate = model.rate_limiter
+                    if isinstance(gate, BudgetGate) and gate.labels != current_labels():
+                        model.rate_limiter = replace(gate, labels=current_labels())
 
     def take_off(self) -> None:
         """Give every model the rate limiter back that it had, except those guarded by hand."""

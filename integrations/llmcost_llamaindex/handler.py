@@ -5,19 +5,24 @@ from collections.abc import Iterable
 from inspect import BoundArguments
 from typing import Any, Final
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.instrumentation.span_handlers import NullSpanHandler
 from llama_index_instrumentation import get_dispatcher
 
 from llmcost_llamaindex._book import CallBook
+from llmcost_llamaindex._embedding_calls import ClientListener, TextBook
 from llmcost_llamaindex._events import END_EVENTS, PROGRESS_EVENTS, START_EVENTS
+from llmcost_llamaindex._wrapped import Taps, Wrapped, is_entry
 from llmcost_llamaindex.gate import Gates
 from llmcost_plugins.errors import ConfigurationError
-from llmcost_plugins.labels import make_labels
+from llmcost_plugins.labels import Labels, make_labels
 from llmcost_plugins.tracker import CostTracker, default_tracker
 
 
@@ -31,11 +36,15 @@ class CostSpanHandler(NullSpanHandler):
     _book: CallBook = PrivateAttr()
     _models: dict[str, BaseLLM] = PrivateAttr(default_factory=dict)
     _gates: Gates = PrivateAttr()
+    _texts: TextBook = PrivateAttr()
+    _taps: Taps = PrivateAttr()
 
-    def __init__(self, book: CallBook, gates: Gates) -> None:
+    def __init__(self, book: CallBook, gates: Gates, texts: TextBook, taps: Taps) -> None:
         super().__init__()
         self._book = book
         self._gates = gates
+        self._texts = texts
+        self._taps = taps
 
     def span_enter(
         self,
@@ -53,6 +62,10 @@ class CostSpanHandler(NullSpanHandler):
                 self._models[id_] = instance
                 self._gates.put_on(instance)
                 self._book.entered(id_, instance, bound_args, tags)
+            elif is_entry(instance, id_):
+                self._text_call(id_, bound_args, instance, tags or {})
+            elif isinstance(parts := getattr(instance, "transformations", None), list):
+                self._gates.put_on_parts(parts)  # before they are sent to other processes
         except Exception:  # noqa: BLE001 - logged and counted
             self._book.failed("the begin of a span")
 
@@ -67,6 +80,7 @@ class CostSpanHandler(NullSpanHandler):
         """Note that a span has ended. Never raises."""
         try:
             self._left(id_)
+            self._texts.leave(id_, None)
             self._book.returned(id_, result)
         except Exception:  # noqa: BLE001 - logged and counted
             self._book.failed("the end of a span")
@@ -82,6 +96,7 @@ class CostSpanHandler(NullSpanHandler):
         """Settle what a call has cost whose method failed. Never raises."""
         try:
             self._left(id_)
+            self._texts.leave(id_, err)
             if err is not None:
                 self._book.dropped(id_, err)
         except Exception:  # noqa: BLE001 - logged and counted
@@ -91,9 +106,25 @@ class CostSpanHandler(NullSpanHandler):
         """Return the model whose method runs in an open span."""
         return self._models.get(span_id)
 
+    def _text_call(
+        self, span_id: str, bound: BoundArguments, instance: Any, tags: dict[str, Any]
+    ) -> None:
+        if isinstance(instance, BaseEmbedding):
+            self._gates.put_on(instance)
+        texts = self._texts
+        listener = ClientListener(texts.tracker, texts.defaults, Wrapped.of(instance))
+        listened = self._taps.put_on(instance, span_id, listener)
+        if listened or isinstance(instance, BaseEmbedding) or not _asks_llm(instance):
+            texts.enter(span_id, instance, bound.arguments, tags, listened=listened)
+
     def _left(self, span_id: str) -> None:
         self._models.pop(span_id, None)
         self._book.spans.leave(span_id)
+
+
+def _asks_llm(instance: object) -> bool:
+    """Tell whether a reranker asks an LLM, whose calls are what is counted."""
+    return isinstance(getattr(instance, "llm", None), BaseLLM)
 
 
 class CostEventHandler(BaseEventHandler):
@@ -101,11 +132,13 @@ class CostEventHandler(BaseEventHandler):
 
     _book: CallBook = PrivateAttr()
     _spans: CostSpanHandler = PrivateAttr()
+    _texts: TextBook = PrivateAttr()
 
-    def __init__(self, book: CallBook, spans: CostSpanHandler) -> None:
+    def __init__(self, book: CallBook, spans: CostSpanHandler, texts: TextBook) -> None:
         super().__init__()
         self._book = book
         self._spans = spans
+        self._texts = texts
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         """Note what an event says. Never raises."""
@@ -122,6 +155,10 @@ class CostEventHandler(BaseEventHandler):
             self._book.begin(span_id, event, self._spans.model_of(span_id))
         elif isinstance(event, END_EVENTS):
             self._book.end(span_id, event.response)
+        elif isinstance(event, ReRankStartEvent):
+            self._texts.told(span_id)
+        elif isinstance(event, EmbeddingEndEvent | ReRankEndEvent):
+            self._texts.answered(span_id)
         elif isinstance(event, ExceptionEvent):
             self._book.broke(span_id, event.exception)
 
@@ -129,11 +166,14 @@ class CostEventHandler(BaseEventHandler):
 class _Installation:
     """What `install` has put in place."""
 
-    def __init__(self, book: CallBook) -> None:
+    def __init__(self, book: CallBook, defaults: Labels) -> None:
         self.book = book
+        self.defaults = defaults
         self.gates = Gates()
-        self.spans = CostSpanHandler(book, self.gates)
-        self.events = CostEventHandler(book, self.spans)
+        self.taps = Taps()
+        texts = TextBook(book.tracker, defaults, book.spans)
+        self.spans = CostSpanHandler(book, self.gates, texts, self.taps)
+        self.events = CostEventHandler(book, self.spans, texts)
 
 
 _lock: Final = threading.Lock()
@@ -171,6 +211,15 @@ def install(
     Each call is recorded once, also where a model wraps another: the innermost one counts. Retries
     within a model's client are one call, at the usage of the last.
 
+    Embeddings and Cohere's reranks are recorded likewise: each request of `OpenAIEmbedding`, and of
+    what derives from it, exactly; each batch of any other class as an estimate. Of another reranker
+    that tells of its calls by events each is one estimate, recorded but not held for; of one that
+    asks an LLM, the LLM's calls count. What an
+    `embeddings_cache` holds costs nothing, and models that run on this machine are left alone. The
+    batches of an asynchronous call with such a cache are recorded, but not held for, where a class
+    has no client to listen to: LlamaIndex does not ask its rate limiter there. Images are not
+    recorded.
+
     Args:
         tracker: where to record; by default the one set up by the environment variables.
         tags: words for the calls seen here.
@@ -190,7 +239,7 @@ def install(
             )
             raise ConfigurationError(msg)
         if not _installed:
-            _installed.append(_Installation(CallBook(tracker, defaults)))
+            _installed.append(_Installation(CallBook(tracker, defaults), defaults))
         ours, root = _installed[0], get_dispatcher()
         # Someone may have replaced the lists since.
         if not any(handler is ours.spans for handler in root.span_handlers):
@@ -207,6 +256,12 @@ def install_once() -> None:
     """
     if not _installed:
         install()
+
+
+def installation() -> tuple[CostTracker, Labels] | None:
+    """Return the tracker and the labels of what is installed; `None` if nothing is."""
+    with _lock:
+        return (_installed[0].book.tracker, _installed[0].defaults) if _installed else None
 
 
 def uninstall() -> None:
@@ -226,4 +281,5 @@ def uninstall() -> None:
         root.event_handlers = [one for one in root.event_handlers if one is not ours.events]
         root.span_handlers = [one for one in root.span_handlers if one is not ours.spans]
         ours.gates.take_off()
+        ours.taps.take_off()
         ours.book.clear_abandoned()

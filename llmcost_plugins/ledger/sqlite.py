@@ -96,6 +96,7 @@ class SQLiteLedger:
 
     def __init__(self, path: Path, *, zone: tzinfo = UTC, full_sync: bool = False) -> None:
         self._database = Database(path, full_sync=full_sync)
+        self._full_sync = full_sync
         self._days = Days(zone)
         self._sql = named_sql("queries.sql")
         self._deferred: deque[tuple[Call, Outcome]] = deque()
@@ -137,6 +138,11 @@ class SQLiteLedger:
     def path(self) -> Path:
         """The file."""
         return self._database.path
+
+    @property
+    def url(self) -> str:
+        """What `open_ledger` opens the same file by, from any folder."""
+        return f"sqlite:///{self.path.absolute()}{'?sync=full' if self._full_sync else ''}"
 
     @property
     def upkeep(self) -> "Upkeep":

@@ -107,3 +107,9 @@ def shared_catalog(fetched: Path | None = None, own: Path | None = None) -> Cata
         if (fetched, own) not in _shared:
             _shared[fetched, own] = Catalog.load(fetched=fetched, own=own)
         return _shared[fetched, own]
+
+
+def shared_files(catalog: Catalog) -> tuple[Path | None, Path | None] | None:
+    """Return the files that a shared catalog was loaded from; `None` for any other catalog."""
+    with _lock:
+        return next((files for files, shared in _shared.items() if shared is catalog), None)
