@@ -6,7 +6,8 @@ import gc
 import pytest
 
 from llmcost_llamaindex import install, uninstall
-from llmcost_llamaindex._calls import LiveCall
+from llmcost_plugins import CostTracker
+from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.testing import SimulatedProvider
 from llmcost_plugins.usage import Trust
 from tests.integration.llamaindex.situations import SITUATIONS, Situation, World
@@ -29,23 +30,20 @@ pytestmark = [
 def held(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What each call that was sent was held for."""
     amounts: list[int] = []
-    hold = LiveCall.hold
-    ahold = LiveCall.ahold
+    start, astart = CostTracker.start, CostTracker.astart
 
-    def note(call: LiveCall) -> None:
-        if call.opened is not None:
-            amounts.append(call.opened.estimate.nano)
+    def noting(tracker: CostTracker, spec: CallSpec) -> OpenCall:
+        opened = start(tracker, spec)
+        amounts.append(opened.estimate.nano)
+        return opened
 
-    def noting(call: LiveCall) -> None:
-        hold(call)
-        note(call)
+    async def anoting(tracker: CostTracker, spec: CallSpec) -> OpenCall:
+        opened = await astart(tracker, spec)
+        amounts.append(opened.estimate.nano)
+        return opened
 
-    async def anoting(call: LiveCall) -> None:
-        await ahold(call)
-        note(call)
-
-    monkeypatch.setattr(LiveCall, "hold", noting)
-    monkeypatch.setattr(LiveCall, "ahold", anoting)
+    monkeypatch.setattr(CostTracker, "start", noting)
+    monkeypatch.setattr(CostTracker, "astart", anoting)
     return amounts
 
 
