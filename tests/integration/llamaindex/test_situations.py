@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,6 +25,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Item 'summary' on TypedDict class:UserWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _short_collections() -> Iterator[None]:
+    """Keep the frameworks' own objects out of the collections that situations ask for."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
