@@ -18,6 +18,9 @@ from tests.support import MakeTracker, entries, held_nano, recorded_nano
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20"),
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
+    pytest.mark.filterwarnings(
+        "ignore:.*Connection.__del__:pytest.PytestUnraisableExceptionWarning"
+    ),
     pytest.mark.filterwarnings("ignore:.*aiosqlite:pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:.*aiosqlite:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),
@@ -29,10 +32,14 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def _short_collections() -> Iterator[None]:
-    """Keep the frameworks' own objects out of the collections that situations ask for."""
+    """Keep the frameworks' own objects out of the collections that situations ask for.
+
+    One of all at the end lets the databases of workflows go while their warnings are ignored.
+    """
     gc.freeze()
     yield
     gc.unfreeze()
+    gc.collect()
 
 
 @pytest.fixture
