@@ -30,16 +30,18 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _short_collections() -> Iterator[None]:
-    """Keep the frameworks' own objects out of the collections that situations ask for.
-
-    One of all at the end lets the databases of workflows go while their warnings are ignored.
-    """
-    gc.freeze()
+@pytest.fixture(autouse=True, scope="module")
+def _left_behind() -> Iterator[None]:
+    """Let the databases of workflows go while their warnings are ignored."""
     yield
     gc.unfreeze()
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _short_collections() -> None:
+    """Keep what is older than the test out of the collections that it asks for."""
+    gc.freeze()
 
 
 @pytest.fixture
