@@ -6,11 +6,15 @@ the same for LlamaIndex's own counter.
 
 import asyncio
 import gc
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.util import find_spec
 from inspect import isawaitable
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final, Literal
 
 import httpx
@@ -34,8 +38,11 @@ from llama_index.llms.openai import OpenAI, OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel, SecretStr
 
+from llmcost_llamaindex import CachedLLM, CompletionCache, FallbackRouter
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 
+# To read the certificates takes longer than most of the situations.
+_TLS: Final = httpx.create_ssl_context()
 _UNPOOLED: Final = httpx.Limits(max_keepalive_connections=0)
 _USAGE: Final = {"stream_options": {"include_usage": True}}
 Outcome = Literal["exact", "estimated", "nothing"]
@@ -55,9 +62,13 @@ class World:
 
     provider: SimulatedProvider
     clients: list[Any] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
     def _openai(self, kind: Any, options: dict[str, Any]) -> Any:
-        self.clients += [httpx.Client(), httpx.AsyncClient(limits=_UNPOOLED)]
+        self.clients += [
+            httpx.Client(verify=_TLS),
+            httpx.AsyncClient(verify=_TLS, limits=_UNPOOLED),
+        ]
         return kind(
             **{
                 "model": "gpt-4o",
@@ -142,7 +153,7 @@ class World:
 
     def langchain(self, **options: Any) -> Any:
         """Return a model of LangChain's."""
-        self.clients.append(httpx.Client())
+        self.clients.append(httpx.Client(verify=_TLS))
         defaults: dict[str, Any] = {"max_tokens": 200, "stream_usage": True, "max_retries": 0}
         llm = LangChainLLM(
             ChatOpenAI(
@@ -154,6 +165,24 @@ class World:
             )
         )
         return self.watch(llm)
+
+    def router(self, *models: Any, **options: Any) -> FallbackRouter:
+        """Return a router over models, by default over a dear and a cheap one of OpenAI."""
+        named = models or [self._bare("gpt-4o"), self._bare("gpt-4o-mini")]
+        return FallbackRouter(list(named), **options)
+
+    def cache(self) -> CompletionCache:
+        """Return a cache of its own that also keeps what answers tools."""
+        self.folders.append(mkdtemp())
+        self.clients.append(
+            CompletionCache(Path(self.folders[-1]), ttl=timedelta(days=1), after_tools=True)
+        )
+        made: CompletionCache = self.clients[-1]
+        return made
+
+    def _bare(self, model: str) -> Any:
+        """Return a model that asks for no usage of streams: a router sees to that."""
+        return self.openai(model, additional_kwargs={})
 
     def engine(self, llm: Any, **options: Any) -> Any:
         """Return a query engine over three documents."""
@@ -181,6 +210,8 @@ class World:
                 closed = close()
                 if isawaitable(closed):
                     await closed
+            for folder in self.folders:
+                shutil.rmtree(folder)
 
 
 Play = Callable[[World], Awaitable[object]]
@@ -818,3 +849,119 @@ async def _(w: World) -> None:
 async def _(w: World) -> None:
     llm = w.litellm(additional_kwargs=dict(_USAGE))
     await threaded(lambda: list(llm.stream_chat(ASKED)))
+
+
+@situation("router, chat")
+async def _(w: World) -> None:
+    await threaded(lambda: w.router().chat(ASKED))
+
+
+@situation("router, astream_chat, usage not asked for by the user")
+async def _(w: World) -> None:
+    await read(w.router().astream_chat(ASKED))
+
+
+@situation("router, the first model fails", entries=2)
+async def _(w: World) -> None:
+    w.provider.behave("gpt-4o", Behavior(status=503))
+    await threaded(lambda: w.router().chat(ASKED))
+
+
+@situation("router, structured_predict")
+async def _(w: World) -> None:
+    llm = w.router()
+    await threaded(lambda: llm.structured_predict(Weather, ASK_WEATHER, city="Oslo"))
+
+
+@situation("router, stream_structured_predict")
+async def _(w: World) -> None:
+    llm = w.router(w.by_functions())
+    await threaded(lambda: list(llm.stream_structured_predict(Weather, ASK_WEATHER, city="Oslo")))
+
+
+@situation("router, query engine, streamed")
+async def _(w: World) -> None:
+    engine = w.engine(w.router(), streaming=True)
+    await threaded(lambda: list(engine.query(TEXT).response_gen))
+
+
+@situation("router, FunctionAgent, streamed", entries=2)
+async def _(w: World) -> None:
+    await run(FunctionAgent(tools=[TOOL], llm=w.router()), CALLS_A_TOOL)
+
+
+@situation("router, FunctionAgent, the first model fails from its second step on", entries=3)
+async def _(w: World) -> None:
+    router = w.router()
+
+    def tool(city: str) -> str:
+        """Tell the weather."""
+        w.provider.behave("gpt-4o", Behavior(status=503))
+        return weather(city)
+
+    told = FunctionTool.from_defaults(tool, name="weather")
+    await run(FunctionAgent(tools=[told], llm=router), CALLS_A_TOOL)
+
+
+@situation(
+    "router, stream that the consumer leaves",
+    outcome="estimated",
+    reason="usage comes at the end of a stream",
+)
+async def _(w: World) -> None:
+    w.behave(completion_tokens=100, chunk_delay=0.01)
+
+    def leave() -> None:
+        stream: Any = w.router().stream_chat(ASKED)
+        for _ in zip(range(5), stream, strict=False):
+            pass
+        stream.close()
+
+    await threaded(leave)
+
+
+@situation("router, Gemini, structured_predict")
+async def _(w: World) -> None:
+    llm = w.router(w.gemini())
+    await threaded(lambda: llm.structured_predict(Weather, ASK_WEATHER, city="Oslo"))
+
+
+@situation("router, Anthropic, structured_predict", needs=HAS_ANTHROPIC)
+async def _(w: World) -> None:
+    llm = w.router(w.claude())
+    await threaded(lambda: llm.structured_predict(Weather, ASK_WEATHER, city="Oslo"))
+
+
+@situation("router, from OpenAI to Anthropic, tools, streamed", entries=2, needs=HAS_ANTHROPIC)
+async def _(w: World) -> None:
+    w.provider.behave("gpt-4o", Behavior(status=503))
+    llm = w.router(w.openai(), w.claude())
+    await read(llm.astream_chat_with_tools([TOOL], "Oslo?", tool_required=True))
+
+
+@situation("router's cache: chat, then the same as a stream", entries=2)
+async def _(w: World) -> None:
+    llm = w.router(cache=w.cache())
+    await threaded(lambda: llm.chat(ASKED))
+    await threaded(lambda: list(llm.stream_chat(ASKED)))
+
+
+@situation("router's cache: an agent's second run", entries=4)
+async def _(w: World) -> None:
+    llm = w.router(cache=w.cache())
+    for _ in range(2):
+        await run(FunctionAgent(tools=[TOOL], llm=llm), CALLS_A_TOOL)
+
+
+@situation("CachedLLM, chat twice", entries=2)
+async def _(w: World) -> None:
+    llm = CachedLLM(w.openai(), cache=w.cache())
+    for _ in range(2):
+        await llm.achat(ASKED)
+
+
+@situation("CachedLLM, as_structured_llm twice", entries=2)
+async def _(w: World) -> None:
+    llm = CachedLLM(w.openai(), cache=w.cache()).as_structured_llm(Weather)
+    for _ in range(2):
+        await threaded(lambda: llm.chat(ASKED))

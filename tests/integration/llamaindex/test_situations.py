@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+from collections.abc import Iterator
 
 import pytest
 
 from llmcost_llamaindex import install, uninstall
-from llmcost_llamaindex._calls import LiveCall
+from llmcost_plugins import CostTracker
+from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.testing import SimulatedProvider
 from llmcost_plugins.usage import Trust
 from tests.integration.llamaindex.situations import SITUATIONS, Situation, World
@@ -16,6 +18,9 @@ from tests.support import MakeTracker, entries, held_nano, recorded_nano
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20"),
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
+    pytest.mark.filterwarnings(
+        "ignore:.*Connection.__del__:pytest.PytestUnraisableExceptionWarning"
+    ),
     pytest.mark.filterwarnings("ignore:.*aiosqlite:pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:.*aiosqlite:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),
@@ -25,27 +30,38 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _left_behind() -> Iterator[None]:
+    """Let the databases of workflows go while their warnings are ignored."""
+    yield
+    gc.unfreeze()
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _short_collections() -> None:
+    """Keep what is older than the test out of the collections that it asks for."""
+    gc.freeze()
+
+
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What each call that was sent was held for."""
     amounts: list[int] = []
-    hold = LiveCall.hold
-    ahold = LiveCall.ahold
+    start, astart = CostTracker.start, CostTracker.astart
 
-    def note(call: LiveCall) -> None:
-        if call.opened is not None:
-            amounts.append(call.opened.estimate.nano)
+    def noting(tracker: CostTracker, spec: CallSpec) -> OpenCall:
+        opened = start(tracker, spec)
+        amounts.append(opened.estimate.nano)
+        return opened
 
-    def noting(call: LiveCall) -> None:
-        hold(call)
-        note(call)
+    async def anoting(tracker: CostTracker, spec: CallSpec) -> OpenCall:
+        opened = await astart(tracker, spec)
+        amounts.append(opened.estimate.nano)
+        return opened
 
-    async def anoting(call: LiveCall) -> None:
-        await ahold(call)
-        note(call)
-
-    monkeypatch.setattr(LiveCall, "hold", noting)
-    monkeypatch.setattr(LiveCall, "ahold", anoting)
+    monkeypatch.setattr(CostTracker, "start", noting)
+    monkeypatch.setattr(CostTracker, "astart", anoting)
     return amounts
 
 
