@@ -769,7 +769,11 @@ class CostTracker:
         try:
             if not call.unheld:
                 return self.ledger.settle(call.call, outcome)
-            return Settled({}) if self.ledger.record(call.call, outcome, call.buckets) else None
+            if not self.ledger.record(call.call, outcome, call.buckets):
+                return None
+            if outcome.cost:
+                self._tell(call.call, call.buckets, self._clock())
+            return Settled({})
         except LedgerUnavailable:
             if self._spool is None:
                 raise

@@ -28,6 +28,16 @@ def test_a_threshold_is_told_once_for_all_processes(ledger: Ledger, clock: FakeC
     assert (events[0].spent, events[0].limit, events[0].model) == (14_000_000, 17_500_000, "gpt-4o")
 
 
+def test_a_call_that_nothing_was_held_for_is_told_of_too(ledger: Ledger, clock: FakeClock) -> None:
+    events: list[BudgetEvent] = []
+    budget = Budget("global", "0.004", "day")
+    tracker = make_tracker(ledger, clock, budget, sinks=[events.append])
+    tracker.answered(spec(), USED)  # by a cache, for nothing
+    assert events == []
+    tracker.start_late(spec()).finish(USED)
+    assert seen(events) == [("threshold", "global", "0.8")]
+
+
 def test_a_new_period_is_told_anew(ledger: Ledger, clock: FakeClock) -> None:
     events: list[BudgetEvent] = []
     budget = Budget("global", "0.004", "hour", warn_at=["0.5"])
