@@ -1,6 +1,8 @@
 """What holds in every test: nothing of the developer's environment, files or network leaks in."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,19 @@ settings.load_profile("llmcost")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long form of the tests")
+
+
+@pytest.fixture(autouse=True)
+def _own_defaults() -> Iterator[None]:
+    """Let no test find the tracker or the cache of the process that another one has left."""
+    yield
+    # Not imported here: most tests need neither.
+    if (tracker := sys.modules.get("llmcost_plugins.tracker")) is not None:
+        left = tracker.set_default_tracker(None)
+        if left is not None:
+            left.close()
+    if (shared := sys.modules.get("llmcost_plugins.cache.shared")) is not None:
+        shared.forget_shared_cache()
 
 
 @pytest.fixture(autouse=True)

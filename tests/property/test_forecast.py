@@ -96,7 +96,8 @@ def test_a_budget_runs_out_on_the_day_on_which_the_expected_sum_reaches_it(
         assert sum(daily) < left * (1 + 1e-9)
         return
     assert NOW <= at <= ends[-1]
-    day = next(place for place, end in enumerate(ends) if at <= end)
+    # An instant between two days belongs to the later one.
+    day = next((place for place, end in enumerate(ends) if at < end), len(ends) - 1)
     assert math.fsum(daily[: day + 1]) >= left * (1 - 1e-9)
     faster = run_out(left, daily, 2.0, NOW, ends)
     assert faster is not None

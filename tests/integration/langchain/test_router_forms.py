@@ -185,7 +185,7 @@ async def test_an_event_stream_that_is_closed_early_stops_and_is_recorded(
     make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
 ) -> None:
     tracker = make_tracker("global=1/day")
-    provider.behave("*", Behavior(completion_tokens=150, chunk_delay=0.02))
+    provider.behave("*", Behavior(completion_tokens=150, chunk_delay=0.1))
     router = FallbackRouter([make_model()], tracker=tracker)
     async with await router.astream_events("a", version="v3") as stream:
         async for _ in stream.text:

@@ -19,7 +19,14 @@ from typing import Any, Final, Literal
 
 import httpx
 from langchain_openai import ChatOpenAI
-from llama_index.core import Document, MockEmbedding, PromptTemplate, SummaryIndex
+from llama_index.core import (
+    Document,
+    MockEmbedding,
+    PromptTemplate,
+    QueryBundle,
+    SummaryIndex,
+    VectorStoreIndex,
+)
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.chat_engine.types import ChatMode
 from llama_index.core.llms import (
@@ -30,12 +37,15 @@ from llama_index.core.llms import (
     LLMMetadata,
 )
 from llama_index.core.llms.callbacks import llm_completion_callback
+from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
+from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.llms.google_genai import GoogleGenAI
 from llama_index.llms.langchain import LangChainLLM
 from llama_index.llms.openai import OpenAI, OpenAIResponses
 from llama_index.llms.openai_like import OpenAILike
+from llama_index.postprocessor.cohere_rerank import CohereRerank
 from pydantic import BaseModel, SecretStr
 
 from llmcost_llamaindex import CachedLLM, CompletionCache, FallbackRouter
@@ -85,6 +95,18 @@ class World:
         """Return a model of OpenAI, with clients of its own."""
         defaults = {"model": model, "max_tokens": 200, "additional_kwargs": dict(_USAGE)}
         return self._openai(OpenAI, {**defaults, **options})
+
+    def embedding(self, **options: Any) -> Any:
+        """Return an embedding model of OpenAI, with clients of its own."""
+        return self._openai(OpenAIEmbedding, {"model": "text-embedding-3-small", **options})
+
+    def reranker(self) -> Any:
+        """Return a reranker of Cohere."""
+        found = CohereRerank(
+            model="rerank-v3.5", api_key="none", base_url=self.provider.root_url, max_retries=1
+        )
+        self.clients.append(found._client._client_wrapper.httpx_client.httpx_client)
+        return found
 
     def by_functions(self) -> Any:
         """Return a model of OpenAI that makes objects by calling a function."""
@@ -965,3 +987,42 @@ async def _(w: World) -> None:
     llm = CachedLLM(w.openai(), cache=w.cache()).as_structured_llm(Weather)
     for _ in range(2):
         await threaded(lambda: llm.chat(ASKED))
+
+
+@situation("embeddings in 2 requests, and a query", entries=3)
+async def _(w: World) -> None:
+    model = w.embedding(embed_batch_size=2)
+    await threaded(lambda: model.get_text_embedding_batch(["a", "b b", "c c c"]))
+    await threaded(lambda: model.get_query_embedding("b?"))
+
+
+@situation("embeddings, aget_text_embedding_batch in 2 requests", entries=2)
+async def _(w: World) -> None:
+    await w.embedding(embed_batch_size=2).aget_text_embedding_batch(["a", "b b", "c c c"])
+
+
+@situation(
+    "embedding, with a client of its own for each request",
+    outcome="estimated",
+    reason="nobody sees such a client",
+)
+async def _(w: World) -> None:
+    model = w.embedding(reuse_client=False)
+    await threaded(lambda: model.get_text_embedding("Oslo lies by a fjord."))
+
+
+@situation("vector index: documents, a question and its answer", entries=3)
+async def _(w: World) -> None:
+    def ask() -> None:
+        texts = [Document(text="Oslo lies by a fjord.")]
+        index = VectorStoreIndex.from_documents(texts, embed_model=w.embedding())
+        index.as_query_engine(llm=w.openai()).query("Oslo?")
+
+    await threaded(ask)
+
+
+@situation("rerank")
+async def _(w: World) -> None:
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in ("Oslo", "Bergen")]
+    reranker = w.reranker()
+    await threaded(lambda: reranker.postprocess_nodes(nodes, QueryBundle("capital?")))
