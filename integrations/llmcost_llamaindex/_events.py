@@ -57,7 +57,7 @@ RUN_TAG: Final = "llamaindex.run_id"
 StartEvent = LLMChatStartEvent | LLMCompletionStartEvent
 Response = ChatResponse | CompletionResponse
 
-_MOMENTS: Final = {
+_MOMENTS: Final[Mapping[tuple[type, ...], Moment]] = {
     PROGRESS_EVENTS: Moment.PROGRESS,
     START_EVENTS: Moment.START,
     END_EVENTS: Moment.END,
