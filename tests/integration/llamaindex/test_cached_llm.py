@@ -551,6 +551,7 @@ def test_it_is_the_model_in_all_else(make_llm: MakeLLM, cached: MakeCached) -> N
 def test_no_key_leaks_and_a_pickle_uses_the_environments_cache(
     own_home: Path, provider: SimulatedProvider, tracker: CostTracker
 ) -> None:
+    forget_shared_cache()  # of another test
     inner = OpenAI(model="gpt-4o", api_key="sk-secret", api_base=provider.base_url)
     llm = CachedLLM(inner)
     assert "sk-secret" not in llm.to_json()
