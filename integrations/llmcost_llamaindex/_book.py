@@ -10,7 +10,6 @@ from inspect import BoundArguments
 from typing import Any, Final
 
 from llama_index.core.base.llms.base import BaseLLM
-from llama_index.core.llms.structured_llm import StructuredLLM
 
 from llmcost_llamaindex._calls import LiveCall, Place, Started, pending, routed, wraps_router
 from llmcost_llamaindex._chunks import received_bytes
@@ -21,7 +20,7 @@ from llmcost_llamaindex._events import (
     raw_of,
     read_usage,
 )
-from llmcost_llamaindex._models import hands_on, sends_at_first_chunk
+from llmcost_llamaindex._models import hands_on, inner_model, sends_at_first_chunk
 from llmcost_llamaindex._settle import settle_answer, settle_object
 from llmcost_llamaindex._spans import SpanTree, method_of
 from llmcost_llamaindex._structured import Predictions, is_prediction
@@ -88,7 +87,7 @@ class CallBook:
             next(_numbers),
             sends_at_first_chunk(llm, name, method_of(span_id)),
             Started(event, llm, self.place(span_id, event.tags)),
-            inner=llm.llm if isinstance(llm, StructuredLLM) else None,
+            inner=inner_model(llm),
             handed_on=hands_on(llm),
         )
         if len(self._calls) >= _KEPT:

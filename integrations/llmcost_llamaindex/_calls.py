@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-from uuid import uuid4
+from os import urandom
+from typing import Any, Final, NamedTuple
 
 from llmcost_llamaindex._events import Request, StartEvent, read_request
 from llmcost_plugins.calls import CallSpec, OpenCall
@@ -12,6 +12,8 @@ from llmcost_plugins.labels import Labels, take_labels
 from llmcost_plugins.streams import Streamed
 from llmcost_plugins.tracker import CostTracker
 from llmcost_plugins.usage import Usage
+
+_NO_LABELS: Final = Labels()
 
 
 class Place(NamedTuple):
@@ -33,12 +35,12 @@ class Place(NamedTuple):
     def spec(self, tracker: CostTracker, request: Request, *, handed_on: bool = False) -> CallSpec:
         """Describe a call made here."""
         return CallSpec(
-            # A wrapper may start two calls in one span.
-            id=f"{self.span_id}/{uuid4()}",
+            # A wrapper may start two calls in one span. Not a UUID, which is slower to make.
+            id=f"{self.span_id}/{urandom(16).hex()}",
             model=request.model,
             provider=request.provider,
             size=request.size,
-            labels=take_labels(tracker.label_keys, self.tags, ()),
+            labels=take_labels(tracker.label_keys, self.tags, ()) if self.tags else _NO_LABELS,
             defaults=self.defaults,
             run=self.run,
             handed_on=handed_on,
@@ -154,4 +156,6 @@ def wraps_router(llm: object) -> bool:
 
     A gate before it would hold for the router's first model, and refuse what the next can pay for.
     """
-    return getattr(getattr(llm, "llm", None), "holds_for_itself", False) is True
+    # Not with `getattr` of what is missing: pydantic takes microseconds to say so.
+    inner = getattr(llm, "__dict__", {}).get("llm")
+    return inner is not None and getattr(inner, "holds_for_itself", False) is True

@@ -6,6 +6,7 @@ from typing import Any, Final
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, TextBlock
 
 from llmcost_plugins.pricing.sizes import json_bound, text_bound
+from llmcost_plugins.reported.fields import fields_of
 
 _ANTHROPIC_TEXTS: Final = ("text", "thinking", "partial_json")
 _OPENAI_TEXTS: Final = ("content", "reasoning_content", "refusal")
@@ -15,7 +16,7 @@ def received_bytes(response: ChatResponse | CompletionResponse | None) -> int:
     """Return the UTF-8 bytes of an answer or of one chunk, tool calls and all choices included."""
     if response is None:
         return 0
-    found = _raw_bytes(response.raw)
+    found = None if response.raw is None else _raw_bytes(response.raw)
     if found is not None:
         return found
     if response.delta is not None:
@@ -30,25 +31,28 @@ def _raw_bytes(raw: object) -> int | None:
 
     LlamaIndex's own deltas are without thoughts, and without the arguments of tool calls.
     """
-    choices = _get(raw, "choices")
+    fields = fields_of(raw)
+    choices = fields.get("choices")
     if isinstance(choices, list):
-        return sum(_choice_bytes(choice) for choice in choices)
+        return sum([_choice_bytes(choice) for choice in choices])
     if isinstance(raw, Mapping):
         return _mapping_bytes(raw)
-    kind = getattr(raw, "type", None)
+    kind = fields.get("type")
     if isinstance(kind, str) and kind.startswith("response."):  # an event of OpenAI's responses
-        return text_bound(getattr(raw, "delta", None))
+        return text_bound(fields.get("delta"))
     return None
 
 
 def _mapping_bytes(raw: Mapping[Any, Any]) -> int | None:
     if (part := raw.get("contentBlockDelta")) is not None:  # Bedrock
-        return text_bound(*_leaves(_get(part, "delta")))
+        return text_bound(*_leaves(fields_of(part).get("delta")))
     if isinstance(candidates := raw.get("candidates"), list):  # Google
-        parts = [_get(_get(candidate, "content"), "parts") for candidate in candidates]
+        contents = [fields_of(fields_of(candidate).get("content")) for candidate in candidates]
+        parts = [content.get("parts") for content in contents]
         return text_bound(*_leaves(parts))
     if raw.get("type") == "content_block_delta":  # Anthropic
-        return text_bound(*(_get(raw.get("delta"), key) for key in _ANTHROPIC_TEXTS))
+        delta = fields_of(raw.get("delta"))
+        return text_bound(*[delta.get(key) for key in _ANTHROPIC_TEXTS])
     return None
 
 
@@ -69,14 +73,10 @@ def _block_bytes(block: object) -> int:
 
 
 def _choice_bytes(choice: object) -> int:
-    part = _get(choice, "delta") or _get(choice, "message")
-    texts = [_get(part, key) for key in _OPENAI_TEXTS]
-    calls: Iterable[object] = _get(part, "tool_calls") or ()
-    for function in (_get(call, "function") for call in calls):
-        texts += [_get(function, "name"), _get(function, "arguments")]
-    return text_bound(_get(choice, "text"), *texts)
-
-
-def _get(part: object, key: str) -> Any:
-    """Read a field of an SDK's object or of a plain dictionary."""
-    return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)
+    said = fields_of(choice)
+    part = fields_of(said.get("delta") or said.get("message"))
+    texts = [said.get("text"), *[part.get(key) for key in _OPENAI_TEXTS]]
+    calls: Iterable[object] = part.get("tool_calls") or ()
+    for function in [fields_of(fields_of(call).get("function")) for call in calls]:
+        texts += [function.get("name"), function.get("arguments")]
+    return text_bound(*texts)

@@ -6,6 +6,8 @@ What the classes report, and where, is measured for llama-index-core 0.14.25 and
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from llama_index.core.base.llms.types import (
@@ -20,6 +22,8 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     VideoBlock,
 )
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.llm import (
     LLMChatEndEvent,
     LLMChatInProgressEvent,
@@ -28,12 +32,26 @@ from llama_index.core.instrumentation.events.llm import (
     LLMCompletionInProgressEvent,
     LLMCompletionStartEvent,
 )
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 
 from llmcost_llamaindex._models import Sent, sent_by
 from llmcost_plugins import reported
 from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.pricing.sizes import PromptSizer
 from llmcost_plugins.usage import Trust, Usage
+
+
+class Moment(Enum):
+    """What an event tells of a call."""
+
+    START = "start"
+    PROGRESS = "progress"
+    END = "end"
+    BROKEN = "broken"
+    RERANKS = "reranks"
+    READ = "read"
+    """Texts were embedded or reranked."""
+
 
 START_EVENTS: Final = (LLMChatStartEvent, LLMCompletionStartEvent)
 PROGRESS_EVENTS: Final = (LLMChatInProgressEvent, LLMCompletionInProgressEvent)
@@ -44,6 +62,14 @@ RUN_TAG: Final = "llamaindex.run_id"
 StartEvent = LLMChatStartEvent | LLMCompletionStartEvent
 Response = ChatResponse | CompletionResponse
 
+_MOMENTS: Final[Mapping[tuple[type, ...], Moment]] = {
+    PROGRESS_EVENTS: Moment.PROGRESS,
+    START_EVENTS: Moment.START,
+    END_EVENTS: Moment.END,
+    (ExceptionEvent,): Moment.BROKEN,
+    (ReRankStartEvent,): Moment.RERANKS,
+    (EmbeddingEndEvent, ReRankEndEvent): Moment.READ,
+}
 _MEDIA: Final[Mapping[type, str]] = {
     ImageBlock: "image",
     AudioBlock: "audio",
@@ -53,6 +79,15 @@ _MEDIA: Final[Mapping[type, str]] = {
 _SCHEMAS: Final = ("response_schema", "response_json_schema")
 """What Google's class calls the form of the answer."""
 _LAST_OF_ANTHROPIC: Final = "message_delta"
+
+
+@lru_cache(maxsize=256)
+def moment_of(kind: type) -> Moment | None:
+    """Return what events of a class tell of a call; `None` for all that is of no call.
+
+    By class, since it is asked for every event, and to ask pydantic's classes is slow.
+    """
+    return next((told for events, told in _MOMENTS.items() if issubclass(kind, events)), None)
 
 
 class Request(NamedTuple):
@@ -174,10 +209,14 @@ def read_summary(response: Response | None) -> Usage | None:
     """
     if response is None:
         return None
-    usage = reported.read_usage(response.additional_kwargs)
+    usage = _totals(response.additional_kwargs)
     if usage is None and isinstance(response, ChatResponse):
-        usage = reported.read_usage(response.message.additional_kwargs)
+        usage = _totals(response.message.additional_kwargs)
     return None if usage is None else replace(usage, trust=Trust.ESTIMATED)
+
+
+def _totals(noted: Mapping[str, Any]) -> Usage | None:
+    return reported.read_usage(noted) if noted else None
 
 
 def raw_of(response: Response | None) -> Any:

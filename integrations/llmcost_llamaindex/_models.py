@@ -6,8 +6,10 @@ llama-index-core 0.14.25 and llms-openai 0.8.3, -anthropic 0.12.3, -google-genai
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.llms.structured_llm import StructuredLLM
 
 from llmcost_llamaindex._families import (
@@ -42,6 +44,7 @@ _ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _LAZY: Final = frozenset({OPENAI, RESPONSES, LITELLM, GOOGLE, LANGCHAIN})
 _STRUCTURED_CAP: Final = 8192
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Sent(NamedTuple):
@@ -62,6 +65,24 @@ class Sent(NamedTuple):
     choices: int
 
 
+# Asked by class: pydantic's take a microsecond to say whether something is theirs.
+@lru_cache(maxsize=256)
+def is_model(kind: type) -> bool:
+    """Tell whether a class is of models."""
+    return issubclass(kind, BaseLLM)
+
+
+@lru_cache(maxsize=256)
+def _makes_objects(kind: type) -> bool:
+    return issubclass(kind, StructuredLLM)
+
+
+def inner_model(llm: object) -> object | None:
+    """Return the model whose answers *llm* makes objects of; `None` if it makes none."""
+    # mypy takes a class for what it makes.
+    return llm.llm if _makes_objects(type(llm)) else None  # type: ignore[arg-type, attr-defined]
+
+
 def sent_by(llm: object, class_name: str, kwargs: Mapping[str, Any]) -> Sent:
     """Return what a call sends.
 
@@ -71,30 +92,33 @@ def sent_by(llm: object, class_name: str, kwargs: Mapping[str, Any]) -> Sent:
         kwargs: the parameters of the call.
     """
     schema = None
-    if isinstance(llm, StructuredLLM):
-        schema = llm.output_cls.model_json_schema()
-        llm = asked_model(llm)
+    if (inner := inner_model(llm)) is not None:
+        schema = llm.output_cls.model_json_schema()  # type: ignore[attr-defined]
+        llm = inner
         kwargs = structured_kwargs(llm, kwargs)
     family = family_of(llm, class_name)
     if family == LANGCHAIN:
         return _sent_by_langchain(llm, kwargs, schema)
-    sources = _sources(llm, family, kwargs)
-    params = _merged(sources, _own_tools(llm), kwargs, schema)
+    values: Mapping[str, Any] = getattr(llm, "__dict__", _NOTHING)
+    hidden: Mapping[str, Any] = getattr(llm, "__pydantic_private__", None) or _NOTHING
+    sources = _sources(values, hidden, family, kwargs)
+    params = _merged(sources, _own_tools(values), kwargs, schema)
     # A class that nobody has read may prefer either: the largest cap and number hold.
-    weighed = [params] if family in _ORDERS else sources
+    weighed = (params,) if family in _ORDERS else sources
     model = params.get("model")
     return Sent(
         model=model if isinstance(model, str) and family != BEDROCK else "",
-        provider=_provider(llm, class_name),
+        provider=_provider(llm, class_name, hidden.get("_client")),
         params=params,
-        caps=[cap for source in weighed for cap in _counts(source, _CAPS)],
-        choices=max((n for source in weighed for n in _counts(source, _CHOICES)), default=1),
+        caps=_counts(weighed, _CAPS),
+        choices=max(_counts(weighed, _CHOICES), default=1),
     )
 
 
 def asked_model(llm: object) -> object:
     """Return the model that does the work of *llm*."""
-    return llm.llm if isinstance(llm, StructuredLLM) else llm
+    inner = inner_model(llm)
+    return llm if inner is None else inner
 
 
 def sends_at_first_chunk(llm: object, class_name: str, method: str) -> bool:
@@ -130,25 +154,24 @@ def may_think(llm: object) -> bool:
     return family_of(llm) != ANTHROPIC
 
 
-def _own(llm: object, name: str) -> Any:
-    """Return a value of the model's own, or `None`.
+def _sources(
+    values: Mapping[str, Any], hidden: Mapping[str, Any], family: str, kwargs: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """Return the call's parameters and the model's own, in the order in which they win.
 
-    Not with `getattr`: a missing attribute costs pydantic microseconds, and most are missing.
+    Args:
+        values: the model's fields. Not read with `getattr`: a missing attribute costs pydantic
+            microseconds, and most are missing.
+        hidden: its private attributes.
+        family: whose parameters it speaks.
+        kwargs: the parameters of the call.
     """
-    values: Mapping[str, Any] = getattr(llm, "__dict__", {})
-    if name in values or not name.startswith("_"):
-        return values.get(name)
-    return (getattr(llm, "__pydantic_private__", None) or {}).get(name)
-
-
-def _sources(llm: object, family: str, kwargs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the call's parameters and the model's own, in the order in which they win."""
-    own = {name: v for name in _OWN if (v := _own(llm, name)) is not None}
-    more = _mapping(_own(llm, "additional_kwargs"))
-    given = dict(kwargs)
-    config = _mapping(_own(llm, "_generation_config"))
-    if config:
+    own = {name: v for name in _OWN if (v := values.get(name)) is not None}
+    more = _mapping(values.get("additional_kwargs"))
+    given = kwargs
+    if config := _mapping(hidden.get("_generation_config")):
         own = {name: v for name, v in config.items() if v is not None}
+        given = dict(kwargs)
         given.update(_mapping(given.pop("generation_config", None)))
     by_name = {"own": own, "more": more, "call": given}
     return [by_name[name] for name in _ORDERS.get(family, _CALL_WINS)]
@@ -171,16 +194,19 @@ def _merged(
     return params
 
 
-def _own_tools(llm: object) -> list[Any]:
-    found = (_own(llm, name) for name in _OWN_TOOLS)
+def _own_tools(values: Mapping[str, Any]) -> list[Any]:
+    found = [tools for name in _OWN_TOOLS if (tools := values.get(name))]
     return [tool for tools in found if isinstance(tools, list | tuple) for tool in tools]
 
 
-def _provider(llm: object, class_name: str) -> str | None:
+@lru_cache(maxsize=256)
+def _package(kind: type, class_name: str) -> str:
+    return next(iter(modules_of(kind)), family_of(None, class_name)).partition(".")[0]
+
+
+def _provider(llm: object, class_name: str, client: object) -> str | None:
     # mypy takes a class for what it makes.
-    modules = modules_of(type(llm))  # type: ignore[arg-type]
-    package = next(iter(modules), family_of(None, class_name)).partition(".")[0]
-    client = _own(llm, "_client")
+    package = _package(type(llm), class_name)  # type: ignore[arg-type]
     if package == GOOGLE and getattr(client, "vertexai", False) is True:
         return "vertex_ai"
     if not package or package in _WRAPPERS:
@@ -195,17 +221,18 @@ def _sent_by_langchain(llm: object, kwargs: Mapping[str, Any], schema: object) -
     about = _mapping(describe()) if callable(describe) else {}
     params = _merged([kwargs], [], kwargs, schema)
     limits = ({"max_tokens": about.get("ls_max_tokens")}, params)
+    choices = _counts([{"n": getattr(inner, "n", None)}], _CHOICES)
     return Sent(
         model=str(about.get("ls_model_name") or ""),
         provider=about.get("ls_provider"),
         params=params,
-        caps=[cap for source in limits for cap in _counts(source, _CAPS)],
-        choices=max([*_counts({"n": getattr(inner, "n", None)}, _CHOICES), 1]),
+        caps=_counts(limits, _CAPS),
+        choices=max(choices, default=1),
     )
 
 
-def _counts(params: Mapping[str, Any], keys: Iterable[str]) -> list[int]:
-    values = (params.get(key) for key in keys)
+def _counts(sources: Iterable[Mapping[str, Any]], keys: Iterable[str]) -> list[int]:
+    values = [v for source in sources for key in keys if (v := source.get(key)) is not None]
     return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0]
 
 

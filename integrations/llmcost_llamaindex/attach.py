@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.span_handlers import NullSpanHandler
-from pydantic import PrivateAttr
+from pydantic import Field
 
 from llmcost_plugins.settings.switch import is_enabled
 
@@ -22,7 +22,8 @@ class Waiter(NullSpanHandler):
     is called: a process that is to be guarded makes no call unguarded.
     """
 
-    _told: set[str] = PrivateAttr(default_factory=set)
+    # A field, since pydantic takes a microsecond for each look at a private attribute.
+    told: set[str] = Field(default_factory=set, repr=False, exclude=True)
 
     def span_enter(self, *args: Any, **kwargs: Any) -> None:
         """Install if that is asked for. The dispatcher tells the recorder of this span, too."""
@@ -30,12 +31,12 @@ class Waiter(NullSpanHandler):
         try:
             if is_enabled():
                 _install()
-            if self._told:
+            if self.told:
                 _close(instance, None)
         except Exception as error:  # noqa: BLE001 - raised where it is not swallowed
             reason = str(error)
-            if reason not in self._told:
-                self._told.add(reason)
+            if reason not in self.told:
+                self.told.add(reason)
                 _log.exception("the calls of LlamaIndex cannot be recorded, and are refused")
             _close(instance, reason)
 

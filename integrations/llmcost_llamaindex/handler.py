@@ -3,27 +3,28 @@
 import threading
 from collections.abc import Iterable
 from inspect import BoundArguments
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.base import BaseLLM
-from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.bridge.pydantic import Field
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
-from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent
-from llama_index.core.instrumentation.events.exception import ExceptionEvent
-from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.instrumentation.span_handlers import NullSpanHandler
 from llama_index_instrumentation import get_dispatcher
 
 from llmcost_llamaindex._book import CallBook
 from llmcost_llamaindex._embedding_calls import ClientListener, TextBook
-from llmcost_llamaindex._events import END_EVENTS, PROGRESS_EVENTS, START_EVENTS
+from llmcost_llamaindex._events import Moment, moment_of
+from llmcost_llamaindex._models import is_model
 from llmcost_llamaindex._wrapped import Taps, Wrapped, is_entry
 from llmcost_llamaindex.gate import Gates
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.labels import Labels, make_labels
 from llmcost_plugins.tracker import CostTracker, default_tracker
+
+_SET_BELOW: Final[Any] = None
+"""The default of a field that the base class's `__init__` takes no argument for."""
 
 
 class CostSpanHandler(NullSpanHandler):
@@ -33,18 +34,19 @@ class CostSpanHandler(NullSpanHandler):
     derives from the handler that makes no span objects, so that nothing of a span is kept.
     """
 
-    _book: CallBook = PrivateAttr()
-    _models: dict[str, BaseLLM] = PrivateAttr(default_factory=dict)
-    _gates: Gates = PrivateAttr()
-    _texts: TextBook = PrivateAttr()
-    _taps: Taps = PrivateAttr()
+    # Fields, since pydantic takes a microsecond for each look at a private attribute.
+    book: CallBook = Field(default=_SET_BELOW, repr=False, exclude=True)
+    gates: Gates = Field(default=_SET_BELOW, repr=False, exclude=True)
+    models: dict[str, Any] = Field(default_factory=dict, repr=False, exclude=True)
+    texts: TextBook = Field(default=_SET_BELOW, repr=False, exclude=True)
+    taps: Taps = Field(default=_SET_BELOW, repr=False, exclude=True)
 
     def __init__(self, book: CallBook, gates: Gates, texts: TextBook, taps: Taps) -> None:
         super().__init__()
-        self._book = book
-        self._gates = gates
-        self._texts = texts
-        self._taps = taps
+        self.book = book
+        self.gates = gates
+        self.texts = texts
+        self.taps = taps
 
     def span_enter(
         self,
@@ -57,17 +59,19 @@ class CostSpanHandler(NullSpanHandler):
     ) -> None:
         """Put a gate on a model whose span begins, before its rate limiter is asked."""
         try:
-            self._book.spans.enter(id_, parent_id)
-            if isinstance(instance, BaseLLM):
-                self._models[id_] = instance
-                self._gates.put_on(instance)
-                self._book.entered(id_, instance, bound_args, tags)
+            self.book.spans.enter(id_, parent_id)
+            # mypy takes a class for what it makes.
+            if is_model(type(instance)):  # type: ignore[arg-type]
+                llm = cast(BaseLLM, instance)
+                self.models[id_] = llm
+                self.gates.put_on(llm)
+                self.book.entered(id_, llm, bound_args, tags)
             elif is_entry(instance, id_):
                 self._text_call(id_, bound_args, instance, tags or {})
             elif isinstance(parts := getattr(instance, "transformations", None), list):
-                self._gates.put_on_parts(parts)  # before they are sent to other processes
+                self.gates.put_on_parts(parts)  # before they are sent to other processes
         except Exception:  # noqa: BLE001 - logged and counted
-            self._book.failed("the begin of a span")
+            self.book.failed("the begin of a span")
 
     def span_exit(
         self,
@@ -80,10 +84,10 @@ class CostSpanHandler(NullSpanHandler):
         """Note that a span has ended. Never raises."""
         try:
             self._left(id_)
-            self._texts.leave(id_, None)
-            self._book.returned(id_, result)
+            self.texts.leave(id_, None)
+            self.book.returned(id_, result)
         except Exception:  # noqa: BLE001 - logged and counted
-            self._book.failed("the end of a span")
+            self.book.failed("the end of a span")
 
     def span_drop(
         self,
@@ -96,30 +100,30 @@ class CostSpanHandler(NullSpanHandler):
         """Settle what a call has cost whose method failed. Never raises."""
         try:
             self._left(id_)
-            self._texts.leave(id_, err)
+            self.texts.leave(id_, err)
             if err is not None:
-                self._book.dropped(id_, err)
+                self.book.dropped(id_, err)
         except Exception:  # noqa: BLE001 - logged and counted
-            self._book.failed("the failure of a span")
+            self.book.failed("the failure of a span")
 
     def model_of(self, span_id: str) -> BaseLLM | None:
         """Return the model whose method runs in an open span."""
-        return self._models.get(span_id)
+        return self.models.get(span_id)
 
     def _text_call(
         self, span_id: str, bound: BoundArguments, instance: Any, tags: dict[str, Any]
     ) -> None:
         if isinstance(instance, BaseEmbedding):
-            self._gates.put_on(instance)
-        texts = self._texts
+            self.gates.put_on(instance)
+        texts = self.texts
         listener = ClientListener(texts.tracker, texts.defaults, Wrapped.of(instance))
-        listened = self._taps.put_on(instance, span_id, listener)
+        listened = self.taps.put_on(instance, span_id, listener)
         if listened or isinstance(instance, BaseEmbedding) or not _asks_llm(instance):
             texts.enter(span_id, instance, bound.arguments, tags, listened=listened)
 
     def _left(self, span_id: str) -> None:
-        self._models.pop(span_id, None)
-        self._book.spans.leave(span_id)
+        self.models.pop(span_id, None)
+        self.book.spans.leave(span_id)
 
 
 def _asks_llm(instance: object) -> bool:
@@ -130,15 +134,9 @@ def _asks_llm(instance: object) -> bool:
 class CostEventHandler(BaseEventHandler):
     """Follows model calls from their start event to their end."""
 
-    _book: CallBook = PrivateAttr()
-    _spans: CostSpanHandler = PrivateAttr()
-    _texts: TextBook = PrivateAttr()
-
-    def __init__(self, book: CallBook, spans: CostSpanHandler, texts: TextBook) -> None:
-        super().__init__()
-        self._book = book
-        self._spans = spans
-        self._texts = texts
+    book: CallBook = Field(repr=False, exclude=True)
+    spans: CostSpanHandler = Field(repr=False, exclude=True)
+    texts: TextBook = Field(repr=False, exclude=True)
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         """Note what an event says. Never raises."""
@@ -146,21 +144,25 @@ class CostEventHandler(BaseEventHandler):
             if event.span_id is not None:
                 self._note(event, event.span_id)
         except Exception:  # noqa: BLE001 - logged and counted
-            self._book.failed(f"a {type(event).__name__}")
+            self.book.failed(f"a {type(event).__name__}")
 
     def _note(self, event: BaseEvent, span_id: str) -> None:
-        if isinstance(event, PROGRESS_EVENTS):
-            self._book.progress(span_id, event.response)
-        elif isinstance(event, START_EVENTS):
-            self._book.begin(span_id, event, self._spans.model_of(span_id))
-        elif isinstance(event, END_EVENTS):
-            self._book.end(span_id, event.response)
-        elif isinstance(event, ReRankStartEvent):
-            self._texts.told(span_id)
-        elif isinstance(event, EmbeddingEndEvent | ReRankEndEvent):
-            self._texts.answered(span_id)
-        elif isinstance(event, ExceptionEvent):
-            self._book.broke(span_id, event.exception)
+        moment = moment_of(type(event))
+        if moment is None:
+            return
+        told: Any = event
+        if moment is Moment.PROGRESS:
+            self.book.progress(span_id, told.response)
+        elif moment is Moment.START:
+            self.book.begin(span_id, told, self.spans.model_of(span_id))
+        elif moment is Moment.END:
+            self.book.end(span_id, told.response)
+        elif moment is Moment.BROKEN:
+            self.book.broke(span_id, told.exception)
+        elif moment is Moment.RERANKS:
+            self.texts.told(span_id)
+        else:
+            self.texts.answered(span_id)
 
 
 class _Installation:
@@ -173,7 +175,7 @@ class _Installation:
         self.taps = Taps()
         texts = TextBook(book.tracker, defaults, book.spans)
         self.spans = CostSpanHandler(book, self.gates, texts, self.taps)
-        self.events = CostEventHandler(book, self.spans, texts)
+        self.events = CostEventHandler(book=book, spans=self.spans, texts=texts)
 
 
 _lock: Final = threading.Lock()

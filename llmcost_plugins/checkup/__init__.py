@@ -6,6 +6,7 @@ Where there is no ledger yet, none is made, and one of an older version is left 
 from collections.abc import Iterator
 from datetime import datetime
 
+from llmcost_plugins.checkup.adapters import adapters
 from llmcost_plugins.checkup.books import alerts, budgets, entries, holds, spool
 from llmcost_plugins.checkup.facts import Checkup, Fact
 from llmcost_plugins.checkup.files import cache_folder, ledger_file, no_ledger_yet, outdated
@@ -19,23 +20,26 @@ from llmcost_plugins.settings import Settings
 __all__ = ["Checkup", "Fact", "examine"]
 
 
-def examine(settings: Settings, now: datetime) -> Checkup:
+def examine(settings: Settings, now: datetime, *, try_adapters: bool = False) -> Checkup:
     """Look at all that this library works with.
 
     Args:
         settings: those in force.
         now: the current instant.
+        try_adapters: whether the adapters try themselves too, see `adapters`.
 
     Raises:
         ConfigurationError: the ledger's URL cannot be understood.
     """
     facts = [*versions(), *settings_in_force(settings), *price_map(settings, now)]
+    if try_adapters:
+        facts += adapters()
     unreadable = ""
     with open_ledger(settings.ledger, settings.timezone) as store:
         try:
             # One by one: what was seen before the ledger fails is shown.
             for fact in _stored(settings, store, now):
-                facts.append(fact)  # noqa: PERF402 - see above
+                facts.append(fact)
         except LedgerUnavailable as error:
             unreadable = str(error)
             remedy = "do what it says, then ask again: the rest of the ledger was not looked at"

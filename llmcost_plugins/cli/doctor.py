@@ -22,7 +22,12 @@ _NO_STORAGE: Final = 3
 
 @click.command()
 @format_option
-def doctor(form: str) -> int:
+@click.option(
+    "--adapters",
+    is_flag=True,
+    help="Also try the adapters of the frameworks that are installed (takes seconds).",
+)
+def doctor(form: str, *, adapters: bool) -> int:
     """Show what is in force, from where, and what is wrong with it. Changes nothing.
 
     Looks at versions, settings, the ledger and its file, prices, budgets, what could not be
@@ -32,7 +37,7 @@ def doctor(form: str) -> int:
     # Not at the top: no other command needs it.
     from llmcost_plugins.checkup import examine
 
-    seen = examine(Settings.from_env(), utc_now())
+    seen = examine(Settings.from_env(), utc_now(), try_adapters=adapters)
     console = plain_console()
     show([asdict(fact) for fact in seen.facts], lambda: _table(seen.facts), Format(form), console)
     if form == Format.TABLE and seen.findings:

@@ -49,5 +49,15 @@ def test_import_of_the_router() -> None:
     _tell(f"{ours} beyond {base}", base, ours, "100 ms")
 
 
+def test_import_of_the_recorder_of_llamaindex() -> None:
+    base, ours = "import llama_index_instrumentation", "import llmcost_llamaindex"
+    _tell(f"{ours} beyond {base}", base, ours, "60 ms, 10 MB")
+    # What `install` needs of the framework, which the first call of any model loads anyway.
+    base, ours = "import llama_index.core", "from llmcost_llamaindex import install"
+    _tell(f"{ours} beyond {base}", base, ours, "60 ms, 10 MB")
+    ours = "from llmcost_llamaindex import FallbackRouter"
+    _tell(f"{ours} beyond {base}", base, ours, "100 ms")
+
+
 def test_import_of_the_core() -> None:
     _tell("import llmcost_plugins in a bare Python", "pass", "import llmcost_plugins", "light")
