@@ -18,11 +18,9 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.llms import MockLLM
-from llama_index.core.node_parser import NodeParser
-from llama_index.core.postprocessor import LLMRerank
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.rate_limiter import BaseRateLimiter, TokenBucketRateLimiter
-from llama_index.core.schema import BaseNode, Document, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import Document, NodeWithScore, QueryBundle, TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.postprocessor.cohere_rerank import CohereRerank
@@ -35,9 +33,9 @@ from llmcost_plugins.taps import tapped_by
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from llmcost_plugins.texts import TEXT_OVERHEAD, Texts
 from llmcost_plugins.usage import Trust
+from tests.integration.llamaindex.plain import SMALL, PlainHTTP, Splitter, embed_pickled, plain_to
 from tests.support import entries, held_nano, only, recorded_nano, statuses
 
-SMALL = "text-embedding-3-small"
 TEXTS = [f"text number {number} " * (number + 1) for number in range(7)]
 NANO_PER_TOKEN = 20
 """What `SMALL` costs."""
@@ -69,51 +67,9 @@ def make_model(provider: SimulatedProvider) -> Iterator[MakeModel]:
         client.close()
 
 
-class PlainHTTP(BaseEmbedding):
-    """An embedding model that sends by a client which nobody can listen to; always to `SMALL`."""
-
-    url: str
-
-    def _post(self, texts: list[str]) -> list[list[float]]:
-        answer = httpx.post(
-            self.url,
-            json={"model": SMALL, "input": texts},
-            headers={"authorization": "Bearer none"},
-        )
-        answer.raise_for_status()
-        return [one["embedding"] for one in answer.json()["data"]]
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._post([query])[0]
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self._post([text])[0]
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return self._post(texts)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return await asyncio.to_thread(self._get_query_embedding, query)
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await asyncio.to_thread(self._post, texts)
-
-
 @pytest.fixture
 def plain(provider: SimulatedProvider) -> PlainHTTP:
-    return PlainHTTP(url=f"{provider.base_url}/embeddings", model_name=SMALL, embed_batch_size=3)
-
-
-class Splitter(NodeParser):
-    """A step that cuts nothing."""
-
-    def _parse_nodes(
-        self,
-        nodes: Sequence[BaseNode],
-        show_progress: bool = False,  # noqa: ARG002 - the base's
-        **kwargs: Any,  # noqa: ARG002
-    ) -> list[BaseNode]:
-        return [TextNode(text=node.get_content()) for node in nodes]
+    return plain_to(provider)
 
 
 def budget(nano: int) -> str:
@@ -472,21 +428,6 @@ def test_a_reranker_without_a_price_is_recorded_unpriced(installed: Install) -> 
     assert only(entries(tracker)).outcome.usage.trust is Trust.UNPRICED
 
 
-def test_a_reranker_that_asks_an_llm_is_counted_by_that(
-    installed: Install, provider: SimulatedProvider, make_llm: Callable[..., Any]
-) -> None:
-    tracker = installed()
-    nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
-    reranker = LLMRerank(llm=make_llm(), choice_batch_size=10, parse_choice_select_answer_fn=_picks)
-    reranker.postprocess_nodes(nodes, QueryBundle("what?"))
-    assert len(entries(tracker)) == len(provider.requests) == 1
-    assert recorded_nano(tracker) == provider.billed_nano > 0
-
-
-def _picks(answer: str, count: int) -> tuple[list[int], list[float]]:  # noqa: ARG001 - the hook's
-    return [1], [1.0]
-
-
 def _ingest(model: BaseEmbedding) -> None:
     IngestionPipeline(transformations=[Splitter(), model], disable_cache=True).run(
         documents=[Document(text=text) for text in TEXTS], num_workers=2
@@ -514,10 +455,6 @@ def test_a_pickle_holds_no_secret(installed: Install, plain: PlainHTTP) -> None:
     assert b"alerts.example.com" not in pickled
 
 
-def _embed(pickled: bytes) -> None:
-    pickle.loads(pickled).get_query_embedding("what?")
-
-
 def test_a_worker_process_refuses_what_cannot_be_recorded_or_paid_for(
     installed: Install, plain: PlainHTTP, provider: SimulatedProvider
 ) -> None:
@@ -529,7 +466,7 @@ def test_a_worker_process_refuses_what_cannot_be_recorded_or_paid_for(
     without_money = pickle.dumps(plain)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         with pytest.raises(ConfigurationError, match="in memory"):
-            pool.submit(_embed, without_ledger).result()
+            pool.submit(embed_pickled, without_ledger).result()
         with pytest.raises(BudgetExceeded):
-            pool.submit(_embed, without_money).result()
+            pool.submit(embed_pickled, without_money).result()
     assert provider.requests == []
