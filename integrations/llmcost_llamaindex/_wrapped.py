@@ -27,7 +27,8 @@ _PROVIDERS: Final = {
 _ON_THIS_MACHINE: Final = frozenset(
     {"MockEmbedding", "HuggingFaceEmbedding", "OptimumEmbedding", "FastEmbedEmbedding"}
     | {"InstructorEmbedding", "LlamafileEmbedding", "OllamaEmbedding", "ClipEmbedding"}
-    | {"SentenceTransformerRerank", "FlagEmbeddingReranker", "ColbertRerank"}
+    | {"OpenVINOEmbedding", "IpexLLMEmbedding", "OpenVINORerank", "ColbertRerank"}
+    | {"SentenceTransformerRerank", "FlagEmbeddingReranker"}
 )
 """Classes that compute where the program runs: they cost nothing, and no budget concerns them.
 
