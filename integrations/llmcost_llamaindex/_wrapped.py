@@ -27,12 +27,15 @@ _PROVIDERS: Final = {
 _ON_THIS_MACHINE: Final = frozenset(
     {"MockEmbedding", "HuggingFaceEmbedding", "OptimumEmbedding", "FastEmbedEmbedding"}
     | {"InstructorEmbedding", "LlamafileEmbedding", "OllamaEmbedding", "ClipEmbedding"}
-    | {"SentenceTransformerRerank", "FlagEmbeddingReranker", "ColbertRerank"}
+    | {"OpenVINOEmbedding", "IpexLLMEmbedding", "OpenVINORerank", "ColbertRerank"}
+    | {"SentenceTransformerRerank", "FlagEmbeddingReranker"}
 )
 """Classes that compute where the program runs: they cost nothing, and no budget concerns them.
 
 The catalog knows local models by their provider, but these say only a model's name, often one that
 a provider sells too: a budget would refuse them for want of a price, or charge them that one."""
+_NO_NAME: Final = "unknown"
+"""What LlamaIndex calls an embedding model that was given no name."""
 _SENDING: Final = frozenset({"embeddings.create", "rerank"})
 _METHODS: Final = {
     "query": ("get_query_embedding", "aget_query_embedding"),
@@ -50,6 +53,11 @@ class Wrapped(NamedTuple):
     @classmethod
     def of(cls, instance: object) -> Self:
         """Find out what *instance* calls: Azure bills by the deployment's model, say."""
+        if getattr(instance, "model_name", None) == _NO_NAME:
+            # One that has another do its work is priced as that: only that holds in the end.
+            for inner in vars(instance).values():
+                if isinstance(inner, BaseEmbedding) and inner is not instance:
+                    return cls.of(inner)
         names = (getattr(instance, name, None) for name in ("model_name", "model"))
         model = next((name for name in names if isinstance(name, str) and name), None)
         return cls(model or type(instance).__name__, _provider_of(instance))

@@ -421,6 +421,17 @@ def test_a_reranker_that_tells_of_its_calls_is_recorded_as_an_estimate(
     assert recorded_nano(tracker) == 2_000_000  # one search
 
 
+class OpenVINORerank(TellingRerank):
+    """Has the name of one that computes where it runs, and tells of its calls as that does."""
+
+
+def test_a_reranker_on_this_machine_is_left_alone(installed: Install) -> None:
+    tracker = installed("")
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
+    OpenVINORerank().postprocess_nodes(nodes, QueryBundle("what?"))
+    assert entries(tracker) == []
+
+
 def test_a_reranker_without_a_price_is_recorded_unpriced(installed: Install) -> None:
     tracker = installed("")
     nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]

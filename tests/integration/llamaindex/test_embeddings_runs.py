@@ -115,6 +115,14 @@ def test_a_model_that_wraps_another_is_counted_once(
     assert tracker.failures == held_nano(tracker) == 0
 
 
+def test_a_wrapper_without_a_name_has_the_price_of_what_it_wraps(
+    installed: Install, plain: PlainHTTP
+) -> None:
+    tracker = installed()
+    Around(inner=plain).get_query_embedding("what?")
+    assert only(entries(tracker)).call.model == plain.model_name
+
+
 def test_an_asynchronous_pipeline_is_recorded(
     installed: Install, plain: PlainHTTP, provider: SimulatedProvider
 ) -> None:
