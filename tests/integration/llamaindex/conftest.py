@@ -1,6 +1,7 @@
 """A real client for each test."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from inspect import iscoroutinefunction
 from typing import Any
@@ -32,6 +33,16 @@ def _own_loop(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     loop.close()
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_outlives_its_test() -> Iterator[None]:
+    """Wait for the threads of chat engines, whose errors would seem to be a later test's."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon and thread.name.startswith("Thread-"):
+            thread.join(10)
 
 
 @pytest.fixture
