@@ -58,11 +58,9 @@ def _install() -> None:
 
 def _close(instance: object, reason: str | None) -> None:
     """Close the way of a model's calls for a reason, or open it again."""
-    from llama_index.core.base.llms.base import BaseLLM
+    from llmcost_llamaindex.gate import ClosedGate, Guarded
 
-    from llmcost_llamaindex.gate import ClosedGate
-
-    if isinstance(instance, BaseLLM):
+    if isinstance(instance, Guarded):
         limiter = instance.rate_limiter
         inner = limiter.inner if isinstance(limiter, ClosedGate) else limiter
         instance.rate_limiter = inner if reason is None else ClosedGate(reason, inner)

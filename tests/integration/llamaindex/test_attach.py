@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.llms import ChatMessage
+from llama_index.embeddings.openai import OpenAIEmbedding
 from llama_index.llms.openai import OpenAI
 from llama_index_instrumentation import get_dispatcher
 
@@ -99,6 +100,16 @@ def test_a_value_that_is_neither_on_nor_off_stops_every_call_and_is_logged_once(
     monkeypatch.setenv("LLMCOST_ENABLED", "true")
     llm.chat(ASKED)
     assert statuses(default) == ["ok"]
+
+
+def test_it_stops_embeddings_too(
+    provider: SimulatedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMCOST_ENABLED", "perhaps")
+    model = OpenAIEmbedding(api_base=provider.base_url, api_key="none", max_retries=0)
+    with pytest.raises(ConfigurationError):
+        model.get_text_embedding_batch(["hello"])
+    assert provider.requests == []
 
 
 async def test_it_stops_an_asynchronous_call_too(
