@@ -1,7 +1,7 @@
 """`CachedLLM`: a model whose answers are kept on disk, for those who use no router."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import Any, ClassVar, Final, TypeVar, cast
 
@@ -36,7 +36,7 @@ from llmcost_llamaindex._requests import (
 )
 from llmcost_llamaindex._shelf import Planned, Shelf
 from llmcost_llamaindex._witness import Witness
-from llmcost_plugins.cache import CompletionCache
+from llmcost_plugins.cache import CachedAnswer, CompletionCache
 from llmcost_plugins.cache.visits import arun
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.tracker import CostTracker
@@ -289,10 +289,9 @@ class CachedLLM(FunctionCallingLLM):
     ) -> ChatResponse:
         """Chat, with tools that the model may ask for."""
         flags = _flags(allow_parallel_tool_calls, tool_required)
-        asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
-        given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
+        asked, given = _with_tools(tools, user_msg, chat_history, flags, kwargs)
         found: ChatResponse = self._answer(
-            asked, lambda: self._caller.chat_with_tools(tools, **given, **flags, **asked.said)
+            asked, lambda: self._caller.chat_with_tools(tools, verbose=verbose, **given)
         )
         return found
 
@@ -308,10 +307,9 @@ class CachedLLM(FunctionCallingLLM):
     ) -> ChatResponse:
         """Chat, with tools that the model may ask for."""
         flags = _flags(allow_parallel_tool_calls, tool_required)
-        asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
-        given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
+        asked, given = _with_tools(tools, user_msg, chat_history, flags, kwargs)
         found: ChatResponse = await self._aanswer(
-            asked, lambda: self._caller.achat_with_tools(tools, **given, **flags, **asked.said)
+            asked, lambda: self._caller.achat_with_tools(tools, verbose=verbose, **given)
         )
         return found
 
@@ -327,11 +325,10 @@ class CachedLLM(FunctionCallingLLM):
     ) -> ChatResponseGen:
         """Chat in chunks, with tools that the model may ask for."""
         flags = _flags(allow_parallel_tool_calls, tool_required)
-        asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
-        given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
+        asked, given = _with_tools(tools, user_msg, chat_history, flags, kwargs)
         return self._stream(
             asked,
-            lambda: self._caller.stream_chat_with_tools(tools, **given, **flags, **asked.said),
+            lambda: self._caller.stream_chat_with_tools(tools, verbose=verbose, **given),
         )
 
     async def astream_chat_with_tools(  # noqa: PLR0913, PLR0917 - the signature
@@ -346,11 +343,10 @@ class CachedLLM(FunctionCallingLLM):
     ) -> ChatResponseAsyncGen:
         """Chat in chunks, with tools that the model may ask for."""
         flags = _flags(allow_parallel_tool_calls, tool_required)
-        asked = chat_request(conversation(user_msg, chat_history), kwargs, tools, flags)
-        given = {"user_msg": user_msg, "chat_history": _copy(chat_history), "verbose": verbose}
+        asked, given = _with_tools(tools, user_msg, chat_history, flags, kwargs)
         return self._astream(
             asked,
-            lambda: self._caller.astream_chat_with_tools(tools, **given, **flags, **asked.said),
+            lambda: self._caller.astream_chat_with_tools(tools, verbose=verbose, **given),
         )
 
     def get_tool_calls_from_response(
@@ -375,8 +371,7 @@ class CachedLLM(FunctionCallingLLM):
         planned = self._planned(request)
         with self._shelf.look(planned) as look:
             if look.entry is not None:
-                leave_to_cache()
-                record_hit(look.entry, planned)
+                _answered(look.entry, planned)
                 return cast("_T", look.answer)
             with look.witness.watching():
                 answer = call()
@@ -387,8 +382,7 @@ class CachedLLM(FunctionCallingLLM):
         planned = self._planned(request)
         with await self._shelf.alook(planned) as look:
             if look.entry is not None:
-                leave_to_cache()
-                record_hit(look.entry, planned)
+                _answered(look.entry, planned)
                 return look.answer
             with look.witness.watching():
                 answer = await call()
@@ -402,8 +396,7 @@ class CachedLLM(FunctionCallingLLM):
         planned = self._planned(request, streamed=True)
         with self._shelf.look(planned) as look:
             if look.entry is not None:
-                leave_to_cache()
-                record_hit(look.entry, planned)
+                _answered(look.entry, planned)
                 yield from look.answer
                 return
             seen = None
@@ -430,8 +423,7 @@ class CachedLLM(FunctionCallingLLM):
         steps = context.run(self._shelf.steps, planned, may_wait=True)
         with await arun(steps) as look:
             if look.entry is not None:
-                context.run(leave_to_cache)
-                context.run(record_hit, look.entry, planned)
+                context.run(_answered, look.entry, planned)
                 for item in look.answer:
                     yield item
                 return
@@ -454,6 +446,11 @@ class CachedLLM(FunctionCallingLLM):
 
 
 _END: Final = object()
+
+
+def _answered(entry: CachedAnswer, planned: Planned) -> None:
+    leave_to_cache()
+    record_hit(entry, planned)
 
 
 async def _watched(call: Callable[[], Coroutine[Any, Any, Any]], witness: Witness) -> Any:
@@ -479,6 +476,15 @@ def _flags(parallel: bool, required: bool) -> dict[str, bool]:
     return {**flags, "tool_required": True} if required else flags
 
 
-def _copy(history: History) -> History:
-    # Some classes append the question to it.
-    return None if history is None else list(history)
+def _with_tools(
+    tools: Tools,
+    user_msg: str | ChatMessage | None,
+    history: History,
+    flags: Mapping[str, bool],
+    kwargs: Mapping[str, Any],
+) -> tuple[Request, dict[str, Any]]:
+    """Return what is asked, and the arguments to ask the model with."""
+    asked = chat_request(conversation(user_msg, history), kwargs, tools, flags)
+    # A copy, since some classes append the question to it.
+    own = None if history is None else list(history)
+    return asked, {"user_msg": user_msg, "chat_history": own, **flags, **asked.said}

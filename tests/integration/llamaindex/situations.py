@@ -344,11 +344,10 @@ class Local(CustomLLM):
         )
         return CompletionResponse(text=answer.json()["choices"][0]["message"]["content"])
 
-    @llm_completion_callback()
     def stream_complete(
         self, prompt: str, formatted: bool = False, **_: Any
     ) -> CompletionResponseGen:
-        raise NotImplementedError
+        yield self.complete(prompt, formatted)
 
 
 async def threaded(function: Callable[[], object]) -> Any:

@@ -3,23 +3,20 @@
 import asyncio
 import pickle
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core import PromptTemplate
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index.core.llms import LLM, ChatMessage, ChatResponse, MockLLM
-from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
 from llama_index_instrumentation import get_dispatcher
 from openai import InternalServerError
-from pydantic import BaseModel
 
 from llmcost_llamaindex import CachedLLM, CacheHitEvent, CompletionCache
 from llmcost_plugins import CostTracker, attribute
@@ -28,33 +25,22 @@ from llmcost_plugins.cache.shared import forget_shared_cache
 from llmcost_plugins.cache.upkeep import rows
 from llmcost_plugins.errors import BudgetExceeded, ConfigurationError
 from llmcost_plugins.testing import Behavior, SimulatedProvider
+from tests.integration.llamaindex.cached_forms import (
+    ASKED,
+    ASYNC_FORMS,
+    FORMS,
+    TEMPLATE,
+    TOOLS,
+    City,
+    drain,
+)
 from tests.support import entries, recorded_nano, statuses
 
 Install = Callable[..., CostTracker]
 MakeLLM = Callable[..., OpenAI]
 MakeCached = Callable[..., CachedLLM]
 
-ASKED = [ChatMessage("How much does this cost?")]
-TEMPLATE = PromptTemplate("Say {word}")
 BILLED = Behavior(prompt_tokens=900, cached_tokens=512, completion_tokens=60)
-
-
-class City(BaseModel):
-    """A city."""
-
-    name: str
-
-
-def weather(city: str) -> str:
-    """Tell the weather."""
-    return f"sunny in {city}"
-
-
-TOOLS = [FunctionTool.from_defaults(weather)]
-
-
-async def drain(stream: Awaitable[Any]) -> list[Any]:
-    return [item async for item in await stream]
 
 
 def text_of(answer: Any) -> str:
@@ -63,40 +49,6 @@ def text_of(answer: Any) -> str:
     if isinstance(answer, ChatResponse):
         return str(answer.message.content)
     return str(getattr(answer, "text", answer))
-
-
-FORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "chat": (lambda llm: llm.chat(ASKED), lambda llm: list(llm.stream_chat(ASKED))),
-    "complete": (lambda llm: llm.complete("x"), lambda llm: list(llm.stream_complete("x"))),
-    "predict": (
-        lambda llm: llm.predict(TEMPLATE, word="yes"),
-        lambda llm: list(llm.stream(TEMPLATE, word="yes")),
-    ),
-    "structured_predict": (
-        lambda llm: llm.structured_predict(City, TEMPLATE, word="yes"),
-        lambda llm: list(llm.stream_structured_predict(City, TEMPLATE, word="yes")),
-    ),
-    "chat_with_tools": (
-        lambda llm: llm.chat_with_tools(TOOLS, "What is the weather?"),
-        lambda llm: list(llm.stream_chat_with_tools(TOOLS, "What is the weather?")),
-    ),
-}
-ASYNC_FORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "chat": (lambda llm: llm.achat(ASKED), lambda llm: drain(llm.astream_chat(ASKED))),
-    "complete": (lambda llm: llm.acomplete("x"), lambda llm: drain(llm.astream_complete("x"))),
-    "predict": (
-        lambda llm: llm.apredict(TEMPLATE, word="yes"),
-        lambda llm: drain(llm.astream(TEMPLATE, word="yes")),
-    ),
-    "structured_predict": (
-        lambda llm: llm.astructured_predict(City, TEMPLATE, word="yes"),
-        lambda llm: drain(llm.astream_structured_predict(City, TEMPLATE, word="yes")),
-    ),
-    "chat_with_tools": (
-        lambda llm: llm.achat_with_tools(TOOLS, "What is the weather?"),
-        lambda llm: drain(llm.astream_chat_with_tools(TOOLS, "What is the weather?")),
-    ),
-}
 
 
 @pytest.fixture

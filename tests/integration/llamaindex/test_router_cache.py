@@ -9,41 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llama_index.core import Document, PromptTemplate, VectorStoreIndex
+from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.llms import ChatMessage
-from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
-from pydantic import BaseModel
 
 from llmcost_llamaindex import CachedLLM, CompletionCache, FallbackRouter
 from llmcost_plugins import CostTracker, attribute
 from llmcost_plugins.cache.shared import forget_shared_cache
 from llmcost_plugins.errors import BudgetExceeded, ConfigurationError
 from llmcost_plugins.testing import Behavior, SimulatedProvider
+from tests.integration.llamaindex.cached_forms import ASKED, FORMS, TEMPLATE, TOOLS, City, drain
 from tests.support import entries, held_nano, recorded_nano, statuses
 
 MakeLLM = Callable[..., OpenAI]
 Install = Callable[..., CostTracker]
 MakeRouter = Callable[..., FallbackRouter]
-
-ASKED = [ChatMessage("How much does this cost?")]
-TEMPLATE = PromptTemplate("Say {word}")
-
-
-class City(BaseModel):
-    """A city."""
-
-    name: str
-
-
-def weather(city: str) -> str:
-    """Tell the weather."""
-    return f"sunny in {city}"
-
-
-TOOLS = [FunctionTool.from_defaults(weather)]
 
 
 @pytest.fixture
@@ -67,28 +49,6 @@ def text_of(answer: Any) -> str:
         return "".join(answer) if isinstance(answer[-1], str) else text_of(answer[-1])
     message = getattr(answer, "message", None)
     return str(message.content if message else getattr(answer, "text", answer))
-
-
-async def drain(stream: Any) -> list[Any]:
-    return [item async for item in await stream]
-
-
-FORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "chat": (lambda llm: llm.chat(ASKED), lambda llm: list(llm.stream_chat(ASKED))),
-    "complete": (lambda llm: llm.complete("x"), lambda llm: list(llm.stream_complete("x"))),
-    "predict": (
-        lambda llm: llm.predict(TEMPLATE, word="yes"),
-        lambda llm: list(llm.stream(TEMPLATE, word="yes")),
-    ),
-    "structured_predict": (
-        lambda llm: llm.structured_predict(City, TEMPLATE, word="yes"),
-        lambda llm: list(llm.stream_structured_predict(City, TEMPLATE, word="yes")),
-    ),
-    "chat_with_tools": (
-        lambda llm: llm.chat_with_tools(TOOLS, "What is the weather?"),
-        lambda llm: list(llm.stream_chat_with_tools(TOOLS, "What is the weather?")),
-    ),
-}
 
 
 @pytest.mark.parametrize("form", FORMS)
