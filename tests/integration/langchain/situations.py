@@ -5,10 +5,10 @@ the same for LangChain's own counters.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 from langchain.agents import create_agent
@@ -25,10 +25,10 @@ from pydantic import BaseModel, SecretStr
 from llmcost_langchain import FallbackRouter, TrackedEmbeddings
 from llmcost_plugins import CostTracker
 from llmcost_plugins.testing import Behavior, SimulatedProvider
+from tests.integration.billed_situations import BilledSituation, Situations
 
 _KEY: Final = SecretStr("none")
 _UNPOOLED: Final = httpx.Limits(max_keepalive_connections=0)
-Outcome = Literal["exact", "estimated", "nothing"]
 
 
 @dataclass(slots=True)
@@ -100,41 +100,9 @@ class World:
                 client.close()
 
 
-Play = Callable[[World], Awaitable[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """One situation.
-
-    Attributes:
-        name: what happens.
-        play: makes it happen.
-        outcome: whether we know the cost exactly, estimate it, or cannot see it.
-        entries: how many entries it leaves.
-        reason: why it is not exact.
-    """
-
-    name: str
-    play: Play
-    outcome: Outcome
-    entries: int
-    reason: str
-
-
-SITUATIONS: Final[list[Situation]] = []
-
-
-def situation(
-    name: str, *, outcome: Outcome = "exact", entries: int = 1, reason: str = ""
-) -> Callable[[Play], Play]:
-    """Add a function as a situation."""
-
-    def add(play: Play) -> Play:
-        SITUATIONS.append(Situation(name, play, outcome, entries, reason))
-        return play
-
-    return add
+Situation = BilledSituation[World]
+SITUATIONS: Final = Situations[World]()
+situation: Final = SITUATIONS.add
 
 
 class Weather(BaseModel):

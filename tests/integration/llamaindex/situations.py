@@ -7,7 +7,7 @@ the same for LlamaIndex's own counter.
 import asyncio
 import gc
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from inspect import isawaitable
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 from langchain_openai import ChatOpenAI
@@ -50,12 +50,12 @@ from pydantic import BaseModel, SecretStr
 
 from llmcost_llamaindex import CachedLLM, CompletionCache, FallbackRouter
 from llmcost_plugins.testing import Behavior, SimulatedProvider
+from tests.integration.billed_situations import BilledSituation, Situations
 
 # To read the certificates takes longer than most of the situations.
 _TLS: Final = httpx.create_ssl_context()
 _UNPOOLED: Final = httpx.Limits(max_keepalive_connections=0)
 _USAGE: Final = {"stream_options": {"include_usage": True}}
-Outcome = Literal["exact", "estimated", "nothing"]
 
 TEXT: Final = "How much does this cost?"
 ASKED: Final = [ChatMessage(TEXT)]
@@ -236,54 +236,13 @@ class World:
                 shutil.rmtree(folder)
 
 
-Play = Callable[[World], Awaitable[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """One situation.
-
-    Attributes:
-        name: what happens.
-        play: makes it happen.
-        outcome: whether we know the cost exactly, estimate it, or cannot see it.
-        entries: how many entries it leaves.
-        reason: why it is not exact.
-        held: whether all of it was held for before it was sent.
-    """
-
-    name: str
-    play: Play
-    outcome: Outcome
-    entries: int
-    reason: str
-    held: bool
-
-
-SITUATIONS: Final[list[Situation]] = []
+Situation = BilledSituation[World]
+SITUATIONS: Final = Situations[World]()
+situation: Final = SITUATIONS.add
 HAS_ANTHROPIC: Final = find_spec("llama_index.llms.anthropic") is not None
 # LlamaIndex's bridge to LangChain imports names that only this package, or an old LangChain, has.
 HAS_LANGCHAIN: Final = find_spec("langchain_classic") is not None
 HAS_LITELLM: Final = find_spec("llama_index.llms.litellm") is not None
-
-
-def situation(  # noqa: PLR0913 - keyword-only facts with defaults
-    name: str,
-    *,
-    outcome: Outcome = "exact",
-    entries: int = 1,
-    reason: str = "",
-    held: bool = True,
-    needs: bool = True,
-) -> Callable[[Play], Play]:
-    """Add a function as a situation, if what it needs is installed."""
-
-    def add(play: Play) -> Play:
-        if needs:
-            SITUATIONS.append(Situation(name, play, outcome, entries, reason, held))
-        return play
-
-    return add
 
 
 class Weather(BaseModel):
