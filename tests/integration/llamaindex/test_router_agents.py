@@ -1,7 +1,6 @@
 """The router as the LLM of agents, query engines and chat engines."""
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,21 +23,9 @@ MakeLLM = Callable[..., OpenAI]
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20"),
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince211"),
-    pytest.mark.filterwarnings(
-        "ignore:.*Connection.__del__:pytest.PytestUnraisableExceptionWarning"
-    ),
-    pytest.mark.filterwarnings("ignore:.*aiosqlite:pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:.*aiosqlite:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),
 ]
 ASKED = "what is the weather in Paris?"
-
-
-@pytest.fixture(autouse=True)
-def _left_behind() -> Iterator[None]:
-    """Let the databases of workflows go while their warnings are ignored."""
-    yield
-    gc.collect()
 
 
 def two(make_llm: MakeLLM, tracker: CostTracker) -> FallbackRouter:
