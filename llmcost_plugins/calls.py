@@ -86,6 +86,9 @@ class CallKeeper(Protocol):
     def release_call(self, call: "OpenCall") -> None:
         """Give the money of the call back unless it has ended before. Never raises."""
 
+    def note_failure(self, what: str, *arguments: object) -> None:
+        """Log and count what has failed, with the exception being handled. Never raises."""
+
 
 class OpenCall:
     """A call between its hold and its end. One of the end verbs takes effect, the first.
@@ -263,6 +266,10 @@ class OpenCall:
     def release(self) -> None:
         """Give the money back: nothing was sent."""
         self._keeper.release_call(self)
+
+    def note_failure(self, what: str) -> None:
+        """Log and count that *what* of this call could not be read; in an `except` block."""
+        self._keeper.note_failure(f"{what} of the call %s could not be read", self.spec.id)
 
     def estimated_usage(self, received_bytes: int | None) -> Usage:
         """Return what the provider can have counted for the part of a call that is known of.

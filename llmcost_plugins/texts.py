@@ -4,7 +4,6 @@ A request may carry many texts, each of which may be as long as the model takes.
 to pay for, so what a call can cost is known before it is made, up to the size of its texts.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeGuard
@@ -27,8 +26,6 @@ TOKENS_PER_DOCUMENT: Final = 500
 """Cohere counts a longer document, the query included, as several."""
 _LEAST_ROOM: Final = 50
 """What a query is taken to leave of that in any case; Cohere does not say what a long one does."""
-
-_log: Final = logging.getLogger("llmcost_plugins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +104,7 @@ def settle(opened: OpenCall, answer: object, texts: Texts) -> Outcome | None:
         elif not _says_what_is_billed(usage, opened.prices):
             usage = _completed(usage, opened)
     except Exception:  # noqa: BLE001 - an unforeseen shape must not cost the answer
-        _log.exception("the usage of the call %s could not be read", opened.spec.id)
+        opened.note_failure("the usage")
         usage = _held(opened)
     return opened.finish(usage, served)
 

@@ -23,6 +23,7 @@ from llmcost_plugins.budgets import Action, Bucket, Budget, BudgetStatus, Subjec
 from llmcost_plugins.calls import CallSpec, OpenCall
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable, PriceUnknown, Refusal
+from llmcost_plugins.failure_log import FailureLog
 from llmcost_plugins.guard import Guard
 from llmcost_plugins.labels import STANDARD_LABELS, Labels, current_labels, make_labels
 from llmcost_plugins.leases import Leases
@@ -85,8 +86,8 @@ class CostTracker:
         prefer_stated_cost: whether a cost that the provider itself states is what counts, instead
             of that of the price map. (Of a model without a price it always is.)
         allow_without_ledger: whether calls under a budget go on while the ledger cannot be used.
-        spool: folders for entries that the ledger could not take, of this ledger only; without any
-            they are lost.
+        spool: folders for entries that the ledger could not take, of this ledger only, and for
+            notes of failures; without any they are lost.
         sinks: who is told of thresholds and overdrafts.
         webhook: where alerts of all processes are sent from here; `None` leaves that to others.
 
@@ -150,6 +151,7 @@ class CostTracker:
         self._shadow = shadow
         self._allow_without_ledger = allow_without_ledger
         self._spool = Spool(spool) if spool else None
+        self._failure_log = FailureLog(spool)
         self._open: dict[str, OpenCall] = {}
         # Reentrant: the garbage collector may end an abandoned stream wherever this thread is.
         self._lock = threading.RLock()
@@ -725,10 +727,16 @@ class CostTracker:
     def note_failure(self, what: str, *arguments: object) -> None:
         """Log a failure of the bookkeeping, with the exception being handled, and count it.
 
+        It is noted for ``llmcost doctor`` too, without the *arguments*. Never raises.
+
         Args:
             what: what has failed, with places for *arguments* as in logging.
             arguments: what to put there.
         """
+        self._failure_log.add(what, sys.exc_info()[1], self._clock())
+        self._log_failure(what, *arguments)
+
+    def _log_failure(self, what: str, *arguments: object) -> None:
         with self._lock:
             self.failures += 1
         _log.error(what, *arguments, exc_info=sys.exc_info()[0] is not None)
@@ -778,7 +786,7 @@ class CostTracker:
             if self._spool is None:
                 raise
             path = self._spool.add(call.call, outcome, call.buckets)
-            self.note_failure("the entry of the call %s waits in %s", call.spec.id, path)
+            self._log_failure("the entry of the call %s waits in %s", call.spec.id, path)
             return Settled({})
 
     def record_usage(  # noqa: PLR0913 - keyword-only facts with defaults
@@ -829,7 +837,7 @@ class CostTracker:
             if self._spool is None:
                 raise
             path = self._spool.add(call, outcome, buckets)
-            self.note_failure("the entry of the call %s waits in %s: %s", id_, path, error)
+            self._log_failure("the entry of the call %s waits in %s: %s", id_, path, error)
         else:
             self._tell(call, buckets, now)
         for block in current_blocks():

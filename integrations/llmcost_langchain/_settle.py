@@ -1,7 +1,6 @@
 """From LangChain's end and error events to the end of a call. Nothing here raises."""
 
-import logging
-from typing import Any, Final
+from typing import Any
 
 from langchain_core.outputs import LLMResult
 
@@ -15,8 +14,6 @@ from llmcost_langchain._messages import (
 )
 from llmcost_plugins.ledger import Outcome
 from llmcost_plugins.usage import Usage
-
-_log: Final = logging.getLogger("llmcost_plugins")
 
 
 def settle_answer(call: LiveCall, result: LLMResult) -> Outcome | None:
@@ -61,7 +58,7 @@ def _told(call: LiveCall, result: LLMResult | None) -> tuple[Usage | None, str |
             usage, served, cached = read_usage(result), served_model(result), from_cache(result)
         usage = read_summary(call.said) if usage is None else usage
     except Exception:  # noqa: BLE001 - an unforeseen shape must not cost the answer
-        _log.exception("the usage of the call %s could not be read", call.opened.spec.id)
+        call.opened.note_failure("the usage")
     return usage, served, cached
 
 
@@ -70,5 +67,5 @@ def _received(call: LiveCall, result: LLMResult | None) -> int | None:
     try:
         return max(call.received_bytes, received_bytes(result))
     except Exception:  # noqa: BLE001 - see _told
-        _log.exception("the size of the answer to %s could not be read", call.opened.spec.id)
+        call.opened.note_failure("the size of the answer")
         return call.received_bytes or None

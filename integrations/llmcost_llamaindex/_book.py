@@ -240,7 +240,7 @@ class CallBook:
 
     def failed(self, what: str) -> None:
         """Log and count that the bookkeeping failed; called in an `except` block."""
-        self.tracker.note_failure("%s could not be followed", what)
+        self.tracker.note_failure(f"{what} could not be followed")
 
     def _call_in(self, spans: Iterable[str]) -> LiveCall | None:
         """Return the call of the first of the spans that has one."""

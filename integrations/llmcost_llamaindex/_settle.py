@@ -1,15 +1,10 @@
 """From LlamaIndex's end events to the end of a call. Nothing here raises."""
 
-import logging
-from typing import Final
-
 from llmcost_llamaindex._chunks import received_bytes
 from llmcost_llamaindex._events import Response, read_summary, read_usage, served_model
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.pricing.sizes import text_bound
 from llmcost_plugins.usage import Usage
-
-_log: Final = logging.getLogger("llmcost_plugins")
 
 
 def settle_answer(
@@ -27,9 +22,9 @@ def settle_answer(
         usage, served = read_usage(response) or seen, served_model(response)
         summary = read_summary(response) if usage is None else None
         received = streamed or received_bytes(response)
-    except Exception:  # noqa: BLE001 - logged
+    except Exception:  # noqa: BLE001 - logged and counted
         # An unforeseen shape must not cost the answer.
-        _log.exception("the usage of the call %s could not be read", opened.spec.id)
+        opened.note_failure("the usage")
         usage, served, summary, received = seen, None, None, streamed
     opened.finish(usage or summary or opened.estimated_usage(received or None), served)
     return usage is not None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from llmcost_plugins.checkup.adapters import adapters
-from llmcost_plugins.checkup.books import alerts, budgets, entries, holds, spool
+from llmcost_plugins.checkup.books import alerts, budgets, entries, failures, holds, spool
 from llmcost_plugins.checkup.facts import Checkup, Fact
 from llmcost_plugins.checkup.files import cache_folder, ledger_file, no_ledger_yet, outdated
 from llmcost_plugins.checkup.process import price_map, settings_in_force, versions
@@ -44,7 +44,8 @@ def examine(settings: Settings, now: datetime, *, try_adapters: bool = False) ->
             unreadable = str(error)
             remedy = "do what it says, then ask again: the rest of the ledger was not looked at"
             facts.append(Fact("ledger", "readable", "no", "", unreadable, remedy))
-    return Checkup((*facts, *spool(settings), *cache_folder(settings)), unreadable)
+    facts += [*spool(settings), *failures(settings, now), *cache_folder(settings)]
+    return Checkup(tuple(facts), unreadable)
 
 
 def _stored(settings: Settings, store: Ledger, now: datetime) -> Iterator[Fact]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from llmcost_plugins.alerts.outbox import KEPT_TRYING
 from llmcost_plugins.checkup.facts import Fact
+from llmcost_plugins.failure_log import FailureLog
 from llmcost_plugins.ledger import Ledger, Status
 from llmcost_plugins.limits import Limits
 from llmcost_plugins.money import format_usd
@@ -97,9 +98,26 @@ def spool(settings: Settings) -> Iterator[Fact]:
         why = f"{str(path)!r} has lines of a spool that cannot be read"
         remedy = "record their calls with 'llmcost ledger import', then delete the file"
         yield Fact("records", "damaged in the spool", path.name, str(path.parent), why, remedy)
-    yield Fact(
-        "records", "failures of recorders", "see tracker.failures and the log of each process"
-    )
+
+
+def failures(settings: Settings, now: datetime) -> Iterator[Fact]:
+    """Yield what recorders, gates and routers of all processes could not do."""
+    month = FailureLog(settings.spool_folders()).since(now - _MONTH)
+    # As with lost calls: news for a day only.
+    day = [one for one in month if one.at >= now - _DAY]
+    counted, recent = (sum(one.times for one in some) for some in (month, day))
+    value = f"{counted} in 30 days, {recent} in the last"
+    yield Fact("records", "failures of the bookkeeping", value)
+    for what, error in sorted({(one.what, one.error) for one in day}):
+        alike = [one for one in day if (one.what, one.error) == (what, error)]
+        times, last = sum(one.times for one in alike), alike[-1]
+        why = f"{what}{f' ({error})' if error else ''}"
+        remedy = (
+            "read the log of that process ('llmcost_plugins'); what a recorder could not follow "
+            "counts at its hold, or as lost"
+        )
+        value = f"{times} times, the last at {last.at.isoformat(timespec='seconds')}"
+        yield Fact("records", "failure", value, last.process, why, remedy)
 
 
 def alerts(settings: Settings, store: Ledger, now: datetime) -> Iterator[Fact]:

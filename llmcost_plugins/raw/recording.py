@@ -57,7 +57,7 @@ class Recording:
                 self.opened.cached(usage, served)
                 return
         except Exception:  # noqa: BLE001 - an unforeseen shape must not cost the answer
-            _log.exception("the usage of an answer could not be read")
+            self.unread("the usage")
             usage, served, size = None, None, 0
         self.finish(usage, served, size)
 
@@ -72,7 +72,7 @@ class Recording:
         try:
             usage = events.usage_of(self.provider)
         except Exception:  # noqa: BLE001 - see answered
-            _log.exception("the partial usage of a stream could not be read")
+            self.unread("the partial usage")
             usage = None
         served = events.served or None
         opened = self._opened(usage, served)
@@ -96,6 +96,13 @@ class Recording:
             usage = self.opened.estimated_usage(None)
         served = None if answer is None else reported.read_served_model(answer)
         self.opened.broke(error, received_bytes=0, usage=usage, served=served)
+
+    def unread(self, what: str) -> None:
+        """Log and count that *what* of the call could not be read; in an `except` block."""
+        if self.opened is None:
+            _log.exception("%s of a call could not be read", what)
+        else:
+            self.opened.note_failure(what)
 
     def _opened(self, usage: Usage | None, served: str | None) -> OpenCall | None:
         if self.opened is not None:

@@ -5,7 +5,6 @@ it, so that `isinstance`, attributes and identity are what they were.
 """
 
 import inspect
-import logging
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -15,7 +14,6 @@ from llmcost_plugins.raw.recording import Recording
 from llmcost_plugins.reported.events import Events, is_usage_alone
 
 _KEY: Final = "_llmcost_watch"
-_log: Final = logging.getLogger("llmcost_plugins")
 
 
 class Watch:
@@ -44,7 +42,7 @@ class Watch:
             size = self._events.add(event)
             hidden = self._hides_usage and is_usage_alone(event)
         except Exception:  # noqa: BLE001 - an unforeseen shape must not cost the answer
-            _log.exception("an event of a stream could not be read")
+            self._recording.unread("an event")
             size, hidden = 1, False
         opened = self._recording.opened
         if size and self._streamed.add(size) and opened is not None:
@@ -63,7 +61,7 @@ class Watch:
         try:
             usage = self._events.usage_of(self._recording.provider)
         except Exception:  # noqa: BLE001 - see `see`
-            _log.exception("the usage of a stream could not be read")
+            self._recording.unread("the usage")
             usage = None
         self._recording.finish(usage, self._events.served or None, self._streamed.received_bytes)
 

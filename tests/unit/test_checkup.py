@@ -306,3 +306,21 @@ def test_a_ledger_without_a_file_has_nothing_to_look_after() -> None:
     checkup = examine(Settings.from_env(ledger="memory://"), NOON)
     assert found(checkup) == []
     assert "gone with its process" in fact(checkup, "ledger", "file").value
+
+
+def test_failures_of_the_bookkeeping_are_findings_for_a_day(
+    seen: Look, store: Ledger, clock: FakeClock, place: Path
+) -> None:
+    folders = Settings.from_env(ledger=f"sqlite:///{place}").spool_folders()
+    tracker = make_tracker(store, clock, spool=folders)
+    for _ in range(3):
+        tracker.note_failure("a call to %r could not be followed", "gpt-4o")
+    checkup = seen()
+    assert found(checkup) == ["records: failure"]
+    assert fact(checkup, "records", "failure").finding == "a call to … could not be followed"
+    counted = "failures of the bookkeeping"
+    assert fact(checkup, "records", counted).value == "1 in 30 days, 1 in the last"
+    later = seen(NOON + timedelta(days=2))
+    assert found(later) == []
+    assert fact(later, "records", counted).value == "1 in 30 days, 0 in the last"
+    assert fact(seen(NOON + timedelta(days=31)), "records", counted).value.startswith("0 in")

@@ -521,7 +521,7 @@ def test_an_answer_of_a_shape_that_cannot_be_measured_arrives_all_the_same(
     answer = AIMessage(content="paid for", tool_calls=[call])
     model = GenericFakeChatModel(messages=iter([answer]))
     assert model.invoke("x", config(CostCallbackHandler(tracker))).content == "paid for"
-    assert statuses(tracker) == ["ok"]
+    assert (statuses(tracker), tracker.failures) == (["ok"], 1)
     assert "could not be read" in caplog.text
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import json
+import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +26,7 @@ from llmcost_plugins import CostTracker, LedgerUnavailable
 from llmcost_plugins.ledger import Status
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from llmcost_plugins.usage import Trust, Usage
-from tests.support import entries, held_nano, only, recorded_nano, statuses
+from tests.support import entries, held_nano, only, recorded_nano, run_llmcost, statuses
 
 Install = Callable[..., CostTracker]
 MakeLLM = Callable[..., OpenAI]
@@ -226,6 +228,24 @@ def test_a_handler_that_fails_is_counted_and_does_not_cost_the_answer(
     chunks = list(make_llm().stream_chat(ASKED))
     assert chunks[-1].message.content == "You said: hello"
     assert tracker.failures == 1 + len(chunks) + 1
+
+
+def test_another_process_is_told_by_the_doctor_which_handlers_have_failed(
+    make_llm: MakeLLM, installed: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    installed()
+    monkeypatch.setattr("llmcost_llamaindex._book.settle_answer", broken)
+    make_llm().chat(ASKED)
+    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
+    done = run_llmcost(tmp_path, "doctor", "--format", "json", LLMCOST_LEDGER=ledger)
+    assert done.returncode == 1
+    (failure,) = (fact for fact in json.loads(done.stdout) if fact["name"] == "failure")
+    assert failure["finding"] == "a LLMChatEndEvent could not be followed (RuntimeError)"
+    assert failure["source"].endswith(f":{os.getpid()}")
+    assert failure["remedy"]
 
 
 def test_a_call_that_bypassed_its_gate_is_recorded_and_counted_as_a_failure(
