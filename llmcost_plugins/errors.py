@@ -208,7 +208,8 @@ def _refusal_text(refusal: Refusal, model: str) -> str:
     return (
         f"budget {refusal.scope!r} per {refusal.period}: this call to {model!r} may cost up to "
         f"{show(refusal.needed)}, but {state}). "
-        f"{resets} Lower the call's output cap, use a cheaper model, or raise the limit."
+        f"{resets} Make the call smaller (its output cap counts), use a cheaper model, or raise "
+        f"the limit."
     )
 
 

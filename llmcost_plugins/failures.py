@@ -11,6 +11,7 @@ from typing import Final
 _BY_CALLER: Final = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 _ANSWER_LOST: Final = frozenset({"ReadError", "RemoteProtocolError", "WriteError"})
+_TIMED_OUT: Final = frozenset({"ReadTimeout", "WriteTimeout", "TimeoutError"})
 _TRANSIENT_STATUS: Final = frozenset({408, 429})
 _REFUSALS: Final = 400
 _SERVER_ERRORS: Final = 500
@@ -28,10 +29,11 @@ def may_be_billed(error: BaseException) -> bool:
     is not billed either. One that timed out, or whose answer was lost on its way, may be, and so
     may one whose answer arrived and could not be read.
     """
-    status = _status(error)
-    if status is not None:
+    status, names = _status(error), _names(error)
+    # LiteLLM gives what never was an HTTP answer a status of its own: 408 or 500.
+    made_up = names & (_ANSWER_LOST | _TIMED_OUT) and "HTTPStatusError" not in names
+    if status is not None and not made_up:
         return status < _REFUSALS
-    names = _names(error)
     if names & _NEVER_SENT:
         return False
     return bool(names & _ANSWER_LOST) or any("Timeout" in name for name in names)

@@ -1,7 +1,9 @@
 """A real server and a real ledger file for each test."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,23 @@ from llmcost_plugins import CostTracker
 from llmcost_plugins.budgets import parse_budgets
 from llmcost_plugins.testing import SimulatedProvider
 from tests.support import MakeTracker
+
+
+@pytest.fixture(autouse=True)
+def _own_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give a synchronous test an event loop, and close it.
+
+    Synchronous methods of LlamaIndex and LiteLLM make one in a thread that has none, and leave it
+    open.
+    """
+    if iscoroutinefunction(request.function):
+        yield
+        return
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.close()
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture

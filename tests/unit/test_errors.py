@@ -94,8 +94,8 @@ def test_a_refusal_says_its_numbers_and_the_remedy() -> None:
     assert str(BudgetExceeded(REFUSAL, "gpt-4o")) == (
         "budget 'user:u1' per day: this call to 'gpt-4o' may cost up to $0.1235, but $0.1000 is "
         "left of $2.00 ($1.50 spent, $0.4000 held by 2 calls in flight). It resets at "
-        "2026-03-11T00:00:00+00:00. Lower the call's output cap, use a cheaper model, or raise the "
-        "limit."
+        "2026-03-11T00:00:00+00:00. Make the call smaller (its output cap counts), use a cheaper "
+        "model, or raise the limit."
     )
 
 

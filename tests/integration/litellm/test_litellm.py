@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+import openai
 import pytest
 
 from llmcost_plugins import BudgetExceeded, ConfigurationError, attribute, track_cost
@@ -68,6 +69,35 @@ async def async_form(name: str, gate: CostGate, provider: SimulatedProvider) -> 
         assert [chunk async for chunk in stream]
     else:
         await gate.aembedding(model="openai/text-embedding-3-small", input=["a"], **where)
+
+
+def test_a_call_that_timed_out_may_have_been_billed_and_counts(
+    make_tracker: MakeTracker, provider: SimulatedProvider, where: dict[str, Any]
+) -> None:
+    tracker = make_tracker("global=1/day")
+    provider.behave("*", Behavior(hang=True))
+    with pytest.raises(litellm.Timeout):
+        CostGate(tracker).completion(
+            model=GPT, messages=SAID, max_tokens=100, timeout=0.3, max_retries=0, **where
+        )
+    assert statuses(tracker) == ["error"]
+    assert recorded_nano(tracker) >= 100 * 10_000
+
+
+@pytest.mark.parametrize("status", [408, 504])
+def test_a_provider_that_answers_with_a_timeout_of_its_own_bills_nothing(
+    make_tracker: MakeTracker,
+    provider: SimulatedProvider,
+    where: dict[str, Any],
+    status: int,
+) -> None:
+    tracker = make_tracker("global=1/day")
+    provider.behave("*", Behavior(status=status))
+    with pytest.raises(openai.APIError):
+        CostGate(tracker).completion(
+            model=GPT, messages=SAID, max_tokens=100, max_retries=0, **where
+        )
+    assert (statuses(tracker), recorded_nano(tracker)) == (["error"], 0)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 """A real client for each test."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from inspect import iscoroutinefunction
 from typing import Any
 
 import httpx
@@ -17,22 +15,6 @@ from llmcost_plugins.testing import SimulatedProvider
 MakeLLM = Callable[..., OpenAI]
 # To read the certificates takes longer than most of the tests.
 TLS = httpx.create_ssl_context()
-
-
-@pytest.fixture(autouse=True)
-def _own_loop(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Give a synchronous test an event loop, and close it.
-
-    LlamaIndex's synchronous methods make one in a thread that has none, and leave it open.
-    """
-    if iscoroutinefunction(request.function):
-        yield
-        return
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    loop.close()
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True)
