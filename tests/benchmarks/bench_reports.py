@@ -5,13 +5,17 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from llmcost_plugins import CostReporter
+from llmcost_plugins import Budget, CostReporter, CostTracker
 from llmcost_plugins.ledger import Ledger, open_ledger
+from llmcost_plugins.live import LiveWatch
+from llmcost_plugins.overview import overview
+from llmcost_plugins.page import report_page
+from llmcost_plugins.testing import FakeClock
 from tests.benchmarks.harness import compare, tell
 from tools.make_large_ledger import fill
 
@@ -78,6 +82,28 @@ def test_a_month_by_model_and_feature(
         sums = [len(one.totals(["slot", *BY])) for one in (few, many)]
     what = f"the same report in code, {count:,} entries in {sums[1]:,} sums"
     tell(what, f"{SMALL:,} entries in {sums[0]:,} sums", measured, "2x")
+
+
+def test_the_page_of_a_month_and_a_look_of_watch(tmp_path: Path) -> None:
+    count, now = 1_000_000, UNTIL - timedelta(seconds=1)
+    small, large = tmp_path / "small.db", tmp_path / "large.db"
+    for path, entries in ((small, SMALL), (large, count)):
+        fill(path, entries, until=UNTIL, days=31, models=2, features=3)
+    budgets = [Budget("global", 1000), Budget("feature:*", 100), Budget("user:*", 2, "day")]
+    with _opened(small) as few, _opened(large) as many:
+        trackers = [CostTracker(store, budgets, clock=FakeClock(now)) for store in (few, many)]
+        live = [LiveWatch(one.ledger, one.limits, UTC) for one in trackers]
+        page = compare(lambda: _page(trackers[0]), lambda: _page(trackers[1]), calls=1)
+        look = compare(lambda: live[0].look(now), lambda: live[1].look(now), calls=3)
+    tell(f"the page of a month, {count:,} entries", f"{SMALL:,} entries", page, "2x")
+    tell(f"a look of watch, {count:,} entries", f"{SMALL:,} entries", look, "2x")
+
+
+def _page(tracker: CostTracker) -> str:
+    now, reporter = tracker.now(), CostReporter(tracker.ledger, UTC)
+    report = reporter.report((), "month", now=now)
+    found = overview(reporter, report, BY[1:], now=now, budgets=tracker.budgets())
+    return report_page(found)
 
 
 def _opened(path: Path) -> Ledger:
