@@ -95,6 +95,20 @@ def parts_left(ledger: Ledger, buckets: Iterable[Bucket]) -> list[Left]:
     ]
 
 
+def is_degraded(ledger: Ledger, buckets: Iterable[Bucket]) -> bool:
+    """Tell whether a bucket is filled to the part from which routers prefer cheaper models.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be read.
+    """
+    degrading = [bucket for bucket in buckets if bucket.budget.degrade_at is not None]
+    states = ledger.standing([bucket.key for bucket in degrading])
+    return any(
+        sum(states.get(bucket.key, ())) >= (bucket.budget.degrade_at or 1) * bucket.limit
+        for bucket in degrading
+    )
+
+
 def _part_left(limit: int, taken: int) -> Fraction:
     return Fraction(max(limit - taken, 0), limit) if limit else Fraction(0)
 

@@ -40,11 +40,11 @@ def test_a_watched_call_is_kept_alive_until_it_ends_or_has_taken_too_long(
     call = tracker.start(spec(watched=True))
     for _ in range(14):
         clock.advance(60)
-        assert tracker._leases.renew_now() == 1
+        assert tracker._parts.leases.renew_now() == 1
     assert ledger.sweep(clock()) == 0
     assert lease_of(ledger) == timedelta(seconds=14 * 60) + LEASE
     clock.advance(60)
-    assert tracker._leases.renew_now() == 0
+    assert tracker._parts.leases.renew_now() == 0
     clock.advance(60)
     assert ledger.sweep(clock()) == 1
     call.finish(Usage(input=1))
@@ -56,7 +56,7 @@ def test_a_call_that_has_ended_is_not_renewed(ledger: Ledger, clock: FakeClock) 
     tracker = make_tracker(ledger, clock, Budget("global", 1))
     tracker.start(spec(watched=True)).finish(Usage(input=1))
     clock.advance(60)
-    assert tracker._leases.renew_now() == 0
+    assert tracker._parts.leases.renew_now() == 0
     tracker.close()
 
 

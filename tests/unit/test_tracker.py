@@ -560,7 +560,7 @@ def test_a_ledger_that_cannot_learn_costs_no_answer(make: Make, ledger: Ledger) 
         msg = "no room"
         raise LedgerUnavailable(msg)
 
-    tracker._billing._calibration._ledger = SimpleNamespace(learn=broken)  # type: ignore[union-attr]  # a store that broke
+    tracker._parts.billing._calibration._ledger = SimpleNamespace(learn=broken)  # type: ignore[union-attr]  # a store that broke
     assert call.finish(Usage(input=200)) is not None
     assert tracker.failures == 1
     assert only(ledger).outcome.status is Status.OK
