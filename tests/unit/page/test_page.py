@@ -312,9 +312,29 @@ def test_a_page_is_written_for_its_owner_only_in_place_of_what_was_there(folder:
         ("absent/x.html", "No such file"),
         ("/dev/null", "no regular file"),
         ("a\0b", "null"),
+        ("x" * 300, "File name too long"),
     ],
 )
 def test_a_page_that_cannot_be_written_says_why(folder: Path, name: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         write_page(os.path.join(folder, name), "x")  # noqa: PTH118 - which takes a zero byte
     assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_nobody_may_look_into_is_named(unprivileged: Path) -> None:
+    locked = unprivileged / "locked"
+    locked.mkdir(mode=0o000)
+    with pytest.raises(ConfigurationError, match="Permission denied; name a file in a folder"):
+        write_page(locked / "report.html", "x")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_neither_followed_nor_replaced(folder: Path, *, there: bool) -> None:
+    target, link = folder / "target", folder / "link"
+    if there:
+        target.write_text("before")
+    link.symlink_to(target)
+    with pytest.raises(ConfigurationError, match="is a link; name the file itself"):
+        write_page(link, "x")
+    assert link.is_symlink()
+    assert target.exists() == there
