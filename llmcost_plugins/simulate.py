@@ -122,14 +122,17 @@ def other_models(catalog: Catalog, swaps: Mapping[str, str]) -> Scenario:
 
     Raises:
         ConfigurationError: no price is known for a model that is to be asked, or a model is to be
-            replaced by itself.
+            replaced by itself, or twice.
     """
-    targets = {}
+    targets: dict[str, Target] = {}
     for model, instead in swaps.items():
         found, prices = priced(catalog, instead)
         known = catalog.resolve(model)
         if known.model == found.model:
             msg = f"{model!r} and {instead!r} are the same model, so nothing would change"
+            raise ConfigurationError(msg)
+        if known.model in targets:
+            msg = f"{model!r} is to be replaced twice, as {known.model!r}; state it once"
             raise ConfigurationError(msg)
         targets[known.model] = Target.of(found.model, prices)
     return lambda used: targets.get(used.model)

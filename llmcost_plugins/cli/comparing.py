@@ -1,5 +1,6 @@
 """``llmcost report --compare-to``: why more was spent than before."""
 
+import click
 from rich.console import Console
 
 from llmcost_plugins.clock import utc_now
@@ -31,9 +32,21 @@ def compared(
 
 def comparison_text(found: Comparison, form: str, settings: Settings, console: Console) -> str:
     """Write a comparison in the form asked for."""
+    currency = settings.currency
     if form in {"json", "csv"}:
-        text = (comparison_json if form == "json" else comparison_csv)(found)
+        text = (comparison_json if form == "json" else comparison_csv)(found, currency)
         return f"{text}\n"
     with console.capture() as shown:
-        console.print(comparison_table(found, settings.timezone))
+        console.print(comparison_table(found, settings.timezone, currency))
     return shown.get()
+
+
+def say_what_is_odd(found: Comparison) -> None:
+    """Say on standard error what makes a comparison say little."""
+    total = found.total
+    if not found.rows:
+        click.echo("no calls are recorded in either span", err=True)
+    elif total.before <= 0 < total.now:
+        click.echo("nothing was spent before", err=True)
+    elif total.now <= 0 < total.before:
+        click.echo("nothing was spent in this span", err=True)

@@ -6,6 +6,7 @@ import click
 
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import Ledger
+from llmcost_plugins.periods import Window
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import Format
 
@@ -39,6 +40,19 @@ def given_instant(text: str, option: str, settings: Settings) -> datetime:
         msg = f"{option}={text!r} is too far from now; a good value is '2026-01-31'"
         raise ConfigurationError(msg)
     return found if found.tzinfo else found.replace(tzinfo=settings.timezone)
+
+
+def stated_span(since: str | None, until: str | None, settings: Settings) -> Window:
+    """Read what ``--since`` and ``--until`` give; what is not given has no end.
+
+    Raises:
+        ConfigurationError: one of them is no date, or there is nothing between them.
+    """
+    start, end = instant(since, "--since", settings), instant(until, "--until", settings)
+    if start and end and start >= end:
+        msg = f"--since={since!r} is not before --until={until!r}: there is nothing between"
+        raise ConfigurationError(msg)
+    return Window(start, end)
 
 
 def say_if_empty(store: Ledger, settings: Settings) -> None:

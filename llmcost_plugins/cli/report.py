@@ -5,13 +5,13 @@ from typing import Final
 import click
 from rich.console import Console
 
-from llmcost_plugins.cli.options import instant, say_if_empty
+from llmcost_plugins.cli.options import say_if_empty, stated_span
 from llmcost_plugins.cli.output import write_as_utf8
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.ledger import Ledger, open_ledger
 from llmcost_plugins.limits import Limits
 from llmcost_plugins.overview import DEFAULT_GROUPS, overview
-from llmcost_plugins.periods import Period, Window
+from llmcost_plugins.periods import Period
 from llmcost_plugins.report_tables import (
     report_csv,
     report_json,
@@ -87,22 +87,23 @@ def report(  # noqa: PLR0913, PLR0917 - one argument for each option
     _check(form, period, since or until, other, output, detail=detail)
     settings = Settings.from_env()
     groups = _groups(by, is_page=is_page)
-    start, end = instant(since, "--since", settings), instant(until, "--until", settings)
+    span = stated_span(since, until, settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
         reporter = CostReporter(store, settings.timezone, before_scan=_say_that_it_takes_long)
         if other:
-            from llmcost_plugins.cli.comparing import compared, comparison_text
+            from llmcost_plugins.cli.comparing import compared, comparison_text, say_what_is_odd
 
-            stated = Window(start, end) if since or until else None
-            asked = stated or period or Period.MONTH
+            asked = span if since or until else period or Period.MONTH
             comparison = compared(reporter, groups, asked, other)
             say_if_empty(store, settings)
+            if store.exists():
+                say_what_is_odd(comparison)
             console = plain_console(to_text=output is not None)
             _write(comparison_text(comparison, form, settings, console), output)
             return
         first = [] if is_page else groups
         if since or until:
-            found = reporter.between(start, end, first, now=utc_now(), detailed=detail)
+            found = reporter.between(span.start, span.end, first, now=utc_now(), detailed=detail)
         else:
             found = reporter.report(first, period or Period.MONTH, now=utc_now(), detailed=detail)
         say_if_empty(store, settings)
