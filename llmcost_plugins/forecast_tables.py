@@ -87,7 +87,7 @@ def forecast_table(  # noqa: PLR0913, PLR0917 - what is shown, and how
             table.add_column(Text(name.capitalize()), overflow="fold", min_width=8)
         for heading in ("Spent", "At the end", _BAND):
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("Rests on", overflow="fold")
+        table.add_column("Rests on", overflow="fold", min_width=14)
         for one in [*found[1:], found[0]]:
             group = [value or "(none)" for value in one.group]
             group = group or ["all calls", *([""] * (len(by) - 1))]

@@ -358,6 +358,26 @@ def test_a_corrupt_ledger_is_one_line_with_the_file_and_the_remedy(
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["report", "--by", "model,user"],
+        ["report", "--compare-to", "previous"],
+        ["forecast"],
+        ["simulate", "--model", "gpt-4o=gpt-4o-mini"],
+    ],
+    ids=" ".join,
+)
+def test_forty_columns_cut_neither_names_nor_amounts(
+    llmcost: Run, ledger: Path, arguments: list[str]
+) -> None:
+    done = llmcost(*arguments, LLMCOST_LEDGER=f"sqlite:///{ledger}", COLUMNS="40")
+    assert max(map(len, done.stdout.splitlines())) <= 40
+    assert "gpt-4o-mini" in done.stdout
+    assert "$0.0072" in done.stdout or "$0.0070" in done.stdout
+    assert "…" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ["report"],
         ["report", "--format", "html", "-o", "-"],
         ["report", "--format", "json"],
