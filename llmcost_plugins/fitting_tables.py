@@ -97,7 +97,7 @@ class FittingTable(Table):
         for row in rows:
             yield Text()
             if named:
-                yield Text(row[0] or f"({headings[0]})", overflow="fold")
+                yield Text(row[0] or f"({headings[0]})", style="table.header", overflow="fold")
             for heading, cell in zip(headings[named:], row[named:], strict=True):
                 if cell:
                     line = f"{_INDENT}{set_cell_size(heading, widest)} {cell.strip()}"

@@ -93,15 +93,16 @@ class LiveView:
         live = self._live
         hours = Text(spark(live.hours), style="green")
         hours.append(f"  {self._money(max(live.hours))} in the dearest hour", style="dim")
+        sums = [
+            ("this hour ", self._money(live.hour.cost)),
+            ("   last hour ", self._money(live.hours[-2])),
+            ("   24 hours ", self._money(live.day.cost)),
+        ]
+        while len(sums) > 1 and sum(cell_len("".join(one)) for one in sums) > width:
+            del sums[1]  # rather than to cut an amount
         first = Text()
-        for words, amount in (
-            ("this hour ", live.hour.cost),
-            ("   24 hours ", live.day.cost),
-            ("   last hour ", live.hours[-2]),
-        ):
-            shown = self._money(amount)
-            if cell_len(first.plain) + cell_len(words + shown) <= width:  # no amount is cut
-                first.append(words, style="dim").append(shown, style="bold")
+        for words, amount in sums:
+            first.append(words, style="dim").append(amount, style="bold")
         first.append(f"   {live.day.calls:,} calls", style="dim")
         saved = live.day.saved + live.day.fallback_saved
         if saved > 0:
