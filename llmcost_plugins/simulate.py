@@ -277,7 +277,11 @@ def _nano(used: Used, target: Target) -> int | None:
         return None
     if _COMMON.issuperset(used.counts):
         return target.nano(used.counts, used.at)  # type: ignore[arg-type]  # meters are counts
-    found = cost_of(Usage.from_counts(used.counts, Trust.PROVIDER), target.prices, used.at)
+    try:
+        usage = Usage.from_counts(used.counts, Trust.PROVIDER)
+    except ValueError:  # a meter of a newer version, which nobody here has a price of
+        return None
+    found = cost_of(usage, target.prices, used.at)
     return None if found.unpriced else found.nano
 
 
