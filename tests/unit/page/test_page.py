@@ -17,6 +17,7 @@ from llmcost_plugins.ledger import Status
 from llmcost_plugins.page import report_page, write_page
 from llmcost_plugins.periods import Period
 from llmcost_plugins.pricing.currencies import Currency
+from llmcost_plugins.usage import Trust, Usage
 from tests.unit.page.pages import NOW, Book, nano
 
 TAG = re.compile(r"<[^>]*>")
@@ -195,6 +196,8 @@ def test_estimated_and_unpriced_calls_are_always_told() -> None:
     book.add(NOW, nano("1"))
     assert "0 of 1 calls (0%) rest on an estimate." in words(book.page())
     assert "0 of 1 calls (0%) have no known price" in words(book.page())
+    book.add(NOW, 0, usage=Usage(input=1, trust=Trust.UNPRICED))
+    assert "each, 1 without a known price" in words(book.page())
 
 
 @pytest.mark.parametrize(
