@@ -8,6 +8,7 @@ any more, as in ``| head -1``.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         give_up()
         what = "the output" if error.filename is None else repr(str(error.filename))
-        click.echo(f"error: {what} cannot be used: {error.strerror}", err=True)
+        with suppress(OSError):  # it may be standard error that cannot be written
+            click.echo(f"error: {what} cannot be used: {error.strerror}", err=True)
         return _WRONG_USE
     return status
 

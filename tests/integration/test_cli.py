@@ -406,6 +406,13 @@ def test_a_full_disk_under_the_output_is_an_error_of_one_line(ledger: Path, form
     assert (done.returncode, done.stderr) == (2, expected)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_where_nothing_can_be_said_the_exit_status_is_no_finding() -> None:
+    command = f"'{sys.executable}' -m llmcost_plugins report --by colour >/dev/full 2>/dev/full"
+    done = subprocess.run(["sh", "-c", command], timeout=60, check=False)  # noqa: S607 - any
+    assert done.returncode == 2
+
+
 def with_output(output: int, ledger: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "llmcost_plugins", *arguments],
