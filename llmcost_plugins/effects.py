@@ -164,7 +164,7 @@ def spans_to_compare(period: str, to: str, now: datetime, zone: tzinfo) -> tuple
     span = named_window(period, now, zone)
     if to != "previous":
         return span, named_window(to, now, zone)
-    return span, _some(period_before(span, period, zone), period)
+    return span, _some(period_before(span, period, zone), repr(period))
 
 
 def span_before(span: Window, now: datetime, zone: tzinfo) -> Window:
@@ -178,7 +178,7 @@ def span_before(span: Window, now: datetime, zone: tzinfo) -> Window:
 
 def _some(before: Window | None, what: str) -> Window:
     if before is None:
-        msg = f"nothing is before {what!r} to compare it with; a good period is 'month'"
+        msg = f"nothing is before {what} to compare it with; a good period is 'month'"
         raise ConfigurationError(msg)
     return before
 

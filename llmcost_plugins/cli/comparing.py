@@ -3,6 +3,7 @@
 import click
 from rich.console import Console
 
+from llmcost_plugins.cli.options import say_what_no_call_has
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.effect_tables import comparison_csv, comparison_json, comparison_table
 from llmcost_plugins.effects import Comparison, compare, span_before, spans_to_compare
@@ -46,7 +47,9 @@ def say_what_is_odd(found: Comparison) -> None:
     total = found.total
     if not found.rows:
         click.echo("no calls are recorded in either span", err=True)
-    elif total.before <= 0 < total.now:
+        return
+    say_what_no_call_has(found.by, [row.group for row in found.rows])
+    if total.before <= 0 < total.now:
         click.echo("nothing was spent before", err=True)
     elif total.now <= 0 < total.before:
         click.echo("nothing was spent in this span", err=True)

@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+from collections.abc import Sequence
 from datetime import MAXYEAR, MINYEAR, datetime
 
 import click
@@ -7,8 +8,10 @@ import click
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import Ledger
 from llmcost_plugins.periods import Window
+from llmcost_plugins.reports import REPORT_GROUPS
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import Format
+from llmcost_plugins.tallies import LABEL
 
 format_option = click.option(
     "--format",
@@ -59,3 +62,11 @@ def say_if_empty(store: Ledger, settings: Settings) -> None:
     """Say on standard error that there is no ledger yet, where there is none."""
     if not store.exists():
         click.echo(f"nothing is recorded yet in {settings.ledger}", err=True)
+
+
+def say_what_no_call_has(by: Sequence[str], groups: Sequence[Sequence[str]]) -> None:
+    """Say on standard error which labels that were asked for no call has: a slip of the pen?"""
+    for place, one in enumerate(by):
+        if one not in REPORT_GROUPS and not any(group[place] for group in groups):
+            what = "a tag" if one == "tag" else f"the label {one.removeprefix(LABEL)!r}"
+            click.echo(f"no call of this span has {what}", err=True)

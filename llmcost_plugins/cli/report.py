@@ -5,7 +5,7 @@ from typing import Final
 import click
 from rich.console import Console
 
-from llmcost_plugins.cli.options import say_if_empty, stated_span
+from llmcost_plugins.cli.options import say_if_empty, say_what_no_call_has, stated_span
 from llmcost_plugins.cli.output import write_as_utf8
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.ledger import Ledger, open_ledger
@@ -22,7 +22,6 @@ from llmcost_plugins.reporter import CostReporter, Report
 from llmcost_plugins.reports import REPORT_GROUPS, budget_statuses
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.tables import plain_console
-from llmcost_plugins.tallies import LABEL
 from llmcost_plugins.wording import span_in_words
 
 _FORMS: Final = ("table", "json", "csv", "md", "html")
@@ -90,10 +89,10 @@ def report(  # noqa: PLR0913, PLR0917 - one argument for each option
     span = stated_span(since, until, settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
         reporter = CostReporter(store, settings.timezone, before_scan=_say_that_it_takes_long)
-        if other:
+        if other is not None:
             from llmcost_plugins.cli.comparing import compared, comparison_text, say_what_is_odd
 
-            asked = span if since or until else period or Period.MONTH
+            asked = span if since or until else _named(period)
             comparison = compared(reporter, groups, asked, other)
             say_if_empty(store, settings)
             if store.exists():
@@ -105,7 +104,7 @@ def report(  # noqa: PLR0913, PLR0917 - one argument for each option
         if since or until:
             found = reporter.between(span.start, span.end, first, now=utc_now(), detailed=detail)
         else:
-            found = reporter.report(first, period or Period.MONTH, now=utc_now(), detailed=detail)
+            found = reporter.report(first, _named(period), now=utc_now(), detailed=detail)
         say_if_empty(store, settings)
         if is_page:
             text = _page(reporter, found, groups, store, settings)
@@ -131,7 +130,7 @@ def _check(  # noqa: PLR0913 - what the options say
     msg = ""
     if period and dates:
         msg = "--period does not go with --since and --until; state the one or the others"
-    elif other and (detail or form in {"md", "html"}):
+    elif other is not None and (detail or form in {"md", "html"}):
         msg = "--compare-to goes neither with --detail nor with --format md or html"
     elif form == "html" and detail:
         msg = "--detail does not go with --format html; it goes with table, md, json and csv"
@@ -141,6 +140,10 @@ def _check(  # noqa: PLR0913 - what the options say
         msg = "-o '' names no file; a good value is report.html, or - for standard output"
     if msg:
         raise click.UsageError(msg)
+
+
+def _named(period: str | None) -> str:
+    return Period.MONTH if period is None else period
 
 
 def _groups(by: str | None, *, is_page: bool) -> list[str]:
@@ -172,10 +175,7 @@ def _say_what_is_odd(found: Report) -> None:
     if not found.rows:
         click.echo("no calls are recorded in this span", err=True)
         return
-    for place, one in enumerate(found.by):
-        if one not in REPORT_GROUPS and not any(row.group[place] for row in found.rows):
-            what = "a tag" if one == "tag" else f"the label {one.removeprefix(LABEL)!r}"
-            click.echo(f"no call of this span has {what}", err=True)
+    say_what_no_call_has(found.by, [row.group for row in found.rows])
 
 
 def _text(found: Report, form: str, settings: Settings, console: Console) -> str:

@@ -72,7 +72,7 @@ def simulate_command(  # noqa: PLR0913, PLR0917 - one argument for each option
     settings = Settings.from_env()
     span = stated_span(since, until, settings)
     if not (since or until):
-        span = named_window(period or "month", utc_now(), settings.timezone)
+        span = named_window("month" if period is None else period, utc_now(), settings.timezone)
     scenario = _scenario(settings, rules, swaps, prices)
     with open_ledger(settings.ledger, settings.timezone) as store:
         with _progress(store, span) as advance:

@@ -83,6 +83,11 @@ def test_a_period_without_spending_is_said(
     assert (done.returncode, done.stderr) == (0, f"{words}\n")
 
 
+def test_a_label_that_no_call_has_is_said(llmcost: Run) -> None:
+    done = llmcost(*PERIODS, "previous", "--by", "label.regoin")
+    assert "no call of this span has the label 'regoin'" in done.stderr
+
+
 def test_calls_without_a_price_are_counted(llmcost: Run, tmp_path: Path) -> None:
     tracker = CostTracker.from_env(ledger=f"sqlite:///{tmp_path / 'ledger.db'}")
     at = datetime(2026, 3, 5, tzinfo=UTC)
@@ -112,6 +117,9 @@ def test_the_effects_are_in_the_currency_and_add_up_exactly(llmcost: Run) -> Non
             ["--since", "2026-03-02", "--until", "2026-03-01", "--compare-to", "2026-02"],
             "there is nothing between",
         ),
+        (["--period", "2026-03", "--compare-to", ""], "'' is no period"),
+        (["--period", "", "--compare-to", "previous"], "'' is no period"),
+        (["--until", "2026-03-01", "--compare-to", "previous"], "nothing is before that span"),
         ([*PERIODS, "fortnight"], "'fortnight' is no period"),
         ([*PERIODS, "previous", "--by", "tag"], "cannot compare by 'tag'"),
         ([*PERIODS, "previous", "--detail"], "goes neither with --detail"),

@@ -103,6 +103,7 @@ def test_prices_from_a_file_and_what_has_none(llmcost: Run, tmp_path: Path) -> N
         (["--model", "gpt-4o=gpt-4.1", "--model", "gpt-4o=gpt-4o-mini"], "replaced twice"),
         (["--model", "gpt-4o=gpt-4.1", "--model", "GPT-4o=gpt-4o-mini"], "replaced twice"),
         ([*SWAP, "--since", "2026-01-02", "--until", "2026-01-01"], "there is nothing between"),
+        ([*SWAP, "--period", ""], "'' is no period"),
         (["--rules", "deep.toml"], "'deep.toml' is no TOML file"),
         (["--rules", "broken.toml"], "'broken.toml' is no TOML file: Unclosed array"),
         (["--prices", "broken.toml"], "'broken.toml' cannot be read: Unclosed array"),
