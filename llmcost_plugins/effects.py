@@ -79,6 +79,7 @@ class Comparison:
         total: all calls.
         span: the later period.
         before: the earlier one.
+        unpriced: how many calls of both have no known price, and are missing in all amounts.
     """
 
     by: tuple[str, ...]
@@ -86,6 +87,7 @@ class Comparison:
     total: EffectRow
     span: Window
     before: Window
+    unpriced: int
 
 
 def split(before: Mapping[Group, Part], now: Mapping[Group, Part]) -> dict[Group, Split]:
@@ -131,7 +133,8 @@ def compare(
         msg = f"cannot compare by {one!r}: its groups do not add up; a good value is 'model'"
         raise ConfigurationError(msg)
     fields = [*by, *({"model"} - set(by)), "status"]
-    parts = [_parts(reporter.over(one, fields)) for one in (before, span)]
+    reports = [reporter.over(one, fields) for one in (before, span)]
+    parts = [_parts(report) for report in reports]
     effects = split(*parts)
     rows: dict[Group, list[int]] = defaultdict(lambda: [0] * 5)
     for group, effect in effects.items():
@@ -142,7 +145,8 @@ def compare(
     made = [_row(group, amounts) for group, amounts in rows.items()]
     made.sort(key=lambda row: (-abs(row.change), row.group))
     total = _row((), [sum(one[place] for one in rows.values()) for place in range(5)])
-    return Comparison(tuple(by), tuple(made), total, span, before)
+    unpriced = sum(report.total.unpriced for report in reports)
+    return Comparison(tuple(by), tuple(made), total, span, before, unpriced)
 
 
 def spans_to_compare(period: str, to: str, now: datetime, zone: tzinfo) -> tuple[Window, Window]:
@@ -160,7 +164,7 @@ def spans_to_compare(period: str, to: str, now: datetime, zone: tzinfo) -> tuple
     span = named_window(period, now, zone)
     if to != "previous":
         return span, named_window(to, now, zone)
-    return span, _some(period_before(span, period, zone), period)
+    return span, _some(period_before(span, period, zone), repr(period))
 
 
 def span_before(span: Window, now: datetime, zone: tzinfo) -> Window:
@@ -174,7 +178,7 @@ def span_before(span: Window, now: datetime, zone: tzinfo) -> Window:
 
 def _some(before: Window | None, what: str) -> Window:
     if before is None:
-        msg = f"nothing is before {what!r} to compare it with; a good period is 'month'"
+        msg = f"nothing is before {what} to compare it with; a good period is 'month'"
         raise ConfigurationError(msg)
     return before
 

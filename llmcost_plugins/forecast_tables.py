@@ -1,9 +1,10 @@
 """Forecasts as tables for people, and as JSON and CSV for programs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from rich.console import Group
@@ -11,8 +12,9 @@ from rich.text import Text
 
 from llmcost_plugins.budgets import Unit
 from llmcost_plugins.forecast import NOMINAL, Anomaly, Basis, BudgetForecast, Forecast
-from llmcost_plugins.money import format_usd, usd_to_nano
+from llmcost_plugins.pricing.currencies import Currency
 from llmcost_plugins.tables import Record, plain_table, write_csv
+from llmcost_plugins.wording import currency_record, money_record, money_text, rate_text
 
 _BAND: Final = f"{NOMINAL:.0%} band"
 _MANY: Final = 1_000_000  # from here on tables show millions
@@ -23,17 +25,24 @@ def forecast_json(
     found: Sequence[Forecast],
     budgets: Sequence[BudgetForecast],
     anomalies: Sequence[Anomaly] = (),
+    currency: Currency | None = None,
 ) -> str:
-    """Write forecasts as a JSON object; money as decimal strings in USD."""
-    rows = [{**dict(zip(by, one.group, strict=True)), **_record(one)} for one in found[1:]]
+    """Write forecasts as a JSON object; money as decimal strings, in USD and in *currency*.
+
+    What is spent and expected is; budgets, and what is out of the ordinary, are in USD only.
+    """
+    rows = [
+        {**dict(zip(by, one.group, strict=True)), **_record(one, currency)} for one in found[1:]
+    ]
     span = found[0].span if found else None
     document = {
         "by": list(by),
         "since": span and span.start and span.start.isoformat(),
         "until": span and span.end and span.end.isoformat(),
         "band": f"{NOMINAL}",
+        "currency": currency_record(currency),
         "rows": rows,
-        "total": _record(found[0]) if found else None,
+        "total": _record(found[0], currency) if found else None,
         "budgets": [_budget_record(one) for one in budgets],
         "unusual": [_anomaly_record(one) for one in anomalies],
     }
@@ -41,28 +50,36 @@ def forecast_json(
 
 
 def forecast_csv(
-    by: Sequence[str], found: Sequence[Forecast], budgets: Sequence[BudgetForecast]
+    by: Sequence[str],
+    found: Sequence[Forecast],
+    budgets: Sequence[BudgetForecast],
+    currency: Currency | None = None,
 ) -> str:
     """Write forecasts as CSV: the column *line* tells ``row``, ``total`` and ``budget`` apart."""
     lines: list[Record] = []
     for one in found:
         group = one.group or ("",) * len(by)
         names = dict(zip(by, group, strict=True))
-        lines.append({"line": "row" if one.group else "total", **names, **_record(one)})
+        lines.append({"line": "row" if one.group else "total", **names, **_record(one, currency)})
     lines += [{"line": "budget", **_budget_record(budget)} for budget in budgets]
     # In the order of their first appearance; what a kind of line does not have stays empty.
     columns = list(dict.fromkeys(key for line in lines for key in line))
     return write_csv([{key: line.get(key) for key in columns} for line in lines])
 
 
-def forecast_table(
+def forecast_table(  # noqa: PLR0913, PLR0917 - what is shown, and how
     title: str,
     by: Sequence[str],
     found: Sequence[Forecast],
     budgets: Sequence[BudgetForecast],
     zone: tzinfo,
+    currency: Currency | None = None,
 ) -> Group:
     """Return forecasts as a table, and one of the budgets below it."""
+
+    def show(amount: Decimal) -> str:
+        return _money(amount, currency)
+
     parts: list[Any] = []
     if found:
         table = plain_table(title)
@@ -70,15 +87,17 @@ def forecast_table(
             table.add_column(Text(name.capitalize()), overflow="fold", min_width=8)
         for heading in ("Spent", "At the end", _BAND):
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("Rests on", overflow="fold")
+        table.add_column("Rests on", overflow="fold", min_width=14)
         for one in [*found[1:], found[0]]:
             group = [value or "(none)" for value in one.group]
             group = group or ["all calls", *([""] * (len(by) - 1))]
-            amounts = _usd(one.spent), _usd(one.expected), _band(one, Unit.USD)
-            table.add_row(*map(Text, group), *amounts, str(one.basis))
+            amounts = _money(one.spent, currency), _money(one.expected, currency)
+            table.add_row(*map(Text, group), *amounts, _band(one, show), str(one.basis))
         parts.append(table)
     if budgets:
         parts.append(_budget_table(budgets, zone))
+    if currency is not None:
+        parts.append(Text(f"{rate_text(currency)}; budgets are in USD"))
     return Group(*parts)
 
 
@@ -91,7 +110,8 @@ def _budget_table(budgets: Sequence[BudgetForecast], zone: tzinfo) -> Any:
     for one in budgets:
         unit = "" if one.unit is Unit.USD else f" ({one.unit})"
         amounts = (_amount(value, one.unit) for value in (one.limit, one.spent, one.expected))
-        row = (*amounts, _band(one, one.unit), runs_out_in_words(one, zone))
+        band = _band(one, partial(_amount, unit=one.unit))
+        row = (*amounts, band, runs_out_in_words(one, zone))
         # As Text: a value such as "[/red]" is no markup.
         table.add_row(Text(f"{one.scope} per {one.period}{unit}"), *row)
     return table
@@ -115,13 +135,14 @@ def runs_out_in_words(one: BudgetForecast, zone: tzinfo) -> str:
     return f"unknown: {one.basis}" if not one.basis.days else "not expected"
 
 
-def _record(one: Forecast) -> Record:
+def _record(one: Forecast, currency: Currency | None) -> Record:
     return {
-        "spent_usd": _text(one.spent),
-        "expected_usd": _text(one.expected),
-        "low_usd": _text(one.low),
-        "high_usd": _text(one.high),
+        **money_record("spent", one.spent, currency),
+        **money_record("expected", one.expected, currency),
+        **money_record("low", one.low, currency),
+        **money_record("high", one.high, currency),
         **_basis_record(one.basis),
+        "unpriced": one.unpriced,
     }
 
 
@@ -173,17 +194,17 @@ def _instant(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def _usd(amount: Decimal | None) -> str:
-    return "-" if amount is None else format_usd(usd_to_nano(amount))
+def _money(amount: Decimal | None, currency: Currency | None = None) -> str:
+    return "-" if amount is None else money_text(amount, currency)
 
 
 def _amount(amount: Decimal | None, unit: Unit) -> str:
     if amount is None or unit is Unit.USD:
-        return _usd(amount)
+        return _money(amount)
     return f"{amount / 1_000_000:,.1f}M" if amount >= _MANY else f"{amount:,}"
 
 
-def _band(one: Forecast | BudgetForecast, unit: Unit) -> str:
+def _band(one: Forecast | BudgetForecast, show: Callable[[Decimal], str]) -> str:
     if one.low is None or one.high is None:
         return "-"
-    return f"{_amount(one.low, unit)} - {_amount(one.high, unit)}"
+    return f"{show(one.low)} - {show(one.high)}"

@@ -28,6 +28,8 @@ _HEAD: Final = 4  # the three at the top, and the last one, which stays free
 _WIDEST: Final = 40  # cells of a label
 _NARROW: Final = 22
 _WITHOUT_END: Final = 10
+_SPARE_OF_BUDGETS: Final = ("Resets (UTC)", "Held", "Left", "Used → end", "Per")
+_SPARE_OF_CALLS: Final = ("Out", "In", "User", "Feature", " Status")
 _COLOURS: Final = {
     Status.OK: "green",
     Status.CACHED: "cyan",
@@ -77,7 +79,7 @@ class LiveView:
             (self._features, len(live.features)),
             (self._refusals, len(live.refusals)),
         ]
-        yield self._head()
+        yield self._head(options.max_width)
         if options.max_width < _BROAD:
             yield Group(*_fitted([left[0], right[0], left[1], right[1]], height, _WIDEST))
             return
@@ -87,23 +89,28 @@ class LiveView:
         grid.add_row(*(Group(*_fitted(side, height, _NARROW)) for side in (left, right)))
         yield grid
 
-    def _head(self) -> Group:
+    def _head(self, width: int) -> Group:
         live = self._live
         hours = Text(spark(live.hours), style="green")
         hours.append(f"  {self._money(max(live.hours))} in the dearest hour", style="dim")
+        sums = [
+            ("this hour ", self._money(live.hour.cost)),
+            ("   last hour ", self._money(live.hours[-2])),
+            ("   24 hours ", self._money(live.day.cost)),
+        ]
+        while len(sums) > 1 and sum(cell_len("".join(one)) for one in sums) > width:
+            del sums[1]  # rather than to cut an amount
         first = Text()
-        for words, amount in (
-            ("this hour ", live.hour.cost),
-            ("   last hour ", live.hours[-2]),
-            ("   24 hours ", live.day.cost),
-        ):
-            first.append(words, style="dim").append(self._money(amount), style="bold")
+        for words, amount in sums:
+            first.append(words, style="dim").append(amount, style="bold")
         first.append(f"   {live.day.calls:,} calls", style="dim")
         saved = live.day.saved + live.day.fallback_saved
         if saved > 0:
             first.append(f", {self._money(saved)} saved", style="dim")
         if live.day.refused:
             first.append(f", {live.day.refused:,} refused", style="yellow")
+        if live.day.unpriced:
+            first.append(f", {live.day.unpriced:,} without a price", style="yellow")
         title = Text("llmcost watch", style="bold")
         title.append(f"  {live.at.astimezone(self._zone):%Y-%m-%d %H:%M:%S} ({self._zone})", "dim")
         if self._message:
@@ -115,12 +122,12 @@ class LiveView:
     def _budgets(self, rows: int, widest: int) -> Table:
         known = self._live.budgets
         shown = [replace(one, scope=_cut(one.scope, widest)) for one in known[:rows]]
-        return budget_table(shown, _of("Budgets", len(shown), len(known)))
+        return budget_table(shown, _of("Budgets", len(shown), len(known)), _SPARE_OF_BUDGETS)
 
     def _features(self, rows: int, widest: int) -> Table:
         shown = self._live.features[:rows]
         title = _of("Features, 24 hours", len(shown), len(self._live.features))
-        table = plain_table(title)
+        table = plain_table(title, spare=("Average", "Calls"))
         table.add_column("Feature", no_wrap=True, min_width=12)
         for heading in ("Calls", "Cost", "Average"):
             table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading) + 2)
@@ -132,7 +139,7 @@ class LiveView:
         return table
 
     def _calls(self, rows: int, _widest: int) -> Table:
-        table = plain_table("Last calls")
+        table = plain_table("Last calls", spare=_SPARE_OF_CALLS)
         table.add_column("Began", no_wrap=True, min_width=9)
         for heading in ("Model", "Feature", "User"):
             table.add_column(heading, no_wrap=True, min_width=8)
@@ -154,7 +161,7 @@ class LiveView:
         return table
 
     def _refusals(self, rows: int, widest: int) -> Table:
-        table = plain_table("Last refusals")
+        table = plain_table("Last refusals", spare=("Feature", "Model", "Calls "))
         table.add_column("From", no_wrap=True, min_width=9)
         table.add_column("Calls ", justify="right", no_wrap=True)
         for heading in ("Refused by", "Model", "Feature"):

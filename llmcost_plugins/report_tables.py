@@ -11,14 +11,22 @@ from typing import Final
 from rich.console import Group
 from rich.text import Text
 
-from llmcost_plugins.money import usd_string, usd_to_nano
 from llmcost_plugins.periods import Window
 from llmcost_plugins.pricing.currencies import Currency
 from llmcost_plugins.reporter import Report
 from llmcost_plugins.reports import Details, ReportRow
 from llmcost_plugins.tables import Record, plain_table, write_csv
 from llmcost_plugins.usage import METERS
-from llmcost_plugins.wording import change_text, money_text, percent, printable, span_in_words
+from llmcost_plugins.wording import (
+    change_text,
+    currency_record,
+    money_record,
+    money_text,
+    percent,
+    printable,
+    rate_text,
+    span_in_words,
+)
 
 _Column = tuple[str, Callable[[ReportRow], str]]
 _MANY: Final = 10_000_000  # from here on columns show millions; JSON and CSV have every token
@@ -34,7 +42,7 @@ def report_json(report: Report, currency: Currency | None = None) -> str:
     document = {
         "by": report.by,
         **_ends(report.span),
-        "currency": currency and {"code": currency.code, "per_usd": f"{currency.per_usd:f}"},
+        "currency": currency_record(currency),
         "rows": [
             {**dict(zip(report.by, row.group, strict=True)), **_record(row, currency)}
             for row in report.rows
@@ -152,19 +160,19 @@ def _notes(report: Report, zone: tzinfo, currency: Currency | None) -> list[str]
             f"{before.calls:,} calls{change}"
         )
     if currency is not None:
-        notes.append(f"amounts in {currency.code}, at {currency.per_usd:f} for 1 USD as stated")
+        notes.append(rate_text(currency))
     return notes
 
 
 def _record(row: ReportRow, currency: Currency | None) -> Record:
-    record = {
+    record: Record = {
         "calls": row.calls,
-        **_amounts("cost", row.cost, currency),
-        **_amounts("average", row.average, currency),
+        **money_record("cost", row.cost, currency),
+        **money_record("average", row.average, currency),
         "cached": row.cached,
         "cache_hit_rate": _share(row, row.cached),
-        **_amounts("saved", row.saved, currency),
-        **_amounts("fallback_saved", row.fallback_saved, currency),
+        **money_record("saved", row.saved, currency),
+        **money_record("fallback_saved", row.fallback_saved, currency),
         "refused": row.refused,
         "prompt_tokens": row.prompt_tokens,
         "completion_tokens": row.completion_tokens,
@@ -190,14 +198,6 @@ def _flat(
         for meter in _meters(report.total):
             record[f"meter.{meter}"] = None if known is None else known.meters.get(meter, 0)
     return {**dict(zip(report.by, group, strict=True)), "line": kind, **record}
-
-
-def _amounts(name: str, usd: Decimal | None, currency: Currency | None) -> Record:
-    found = {f"{name}_usd": None if usd is None else usd_string(usd_to_nano(usd))}
-    if currency is not None:
-        shown = None if usd is None else currency.string_of(usd)
-        found[f"{name}_{currency.code.lower()}"] = shown
-    return found
 
 
 def _ends(span: Window) -> Record:

@@ -122,14 +122,17 @@ def other_models(catalog: Catalog, swaps: Mapping[str, str]) -> Scenario:
 
     Raises:
         ConfigurationError: no price is known for a model that is to be asked, or a model is to be
-            replaced by itself.
+            replaced by itself, or twice.
     """
-    targets = {}
+    targets: dict[str, Target] = {}
     for model, instead in swaps.items():
         found, prices = priced(catalog, instead)
         known = catalog.resolve(model)
         if known.model == found.model:
             msg = f"{model!r} and {instead!r} are the same model, so nothing would change"
+            raise ConfigurationError(msg)
+        if known.model in targets:
+            msg = f"{model!r} is to be replaced twice, as {known.model!r}; state it once"
             raise ConfigurationError(msg)
         targets[known.model] = Target.of(found.model, prices)
     return lambda used: targets.get(used.model)
@@ -274,7 +277,11 @@ def _nano(used: Used, target: Target) -> int | None:
         return None
     if _COMMON.issuperset(used.counts):
         return target.nano(used.counts, used.at)  # type: ignore[arg-type]  # meters are counts
-    found = cost_of(Usage.from_counts(used.counts, Trust.PROVIDER), target.prices, used.at)
+    try:
+        usage = Usage.from_counts(used.counts, Trust.PROVIDER)
+    except ValueError:  # a meter of a newer version, which nobody here has a price of
+        return None
+    found = cost_of(usage, target.prices, used.at)
     return None if found.unpriced else found.nano
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmcost_plugins.budgets import BudgetStatus, Unit
+from llmcost_plugins.fitting_tables import FittingTable
 from llmcost_plugins.money import format_usd
 
 _GROUP: Final[dict[str, Any]] = {"overflow": "fold", "min_width": 12}
@@ -78,9 +79,11 @@ def write_csv(records: Sequence[Record]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def budget_table(statuses: Iterable[BudgetStatus], title: str = "Budgets") -> Table:
+def budget_table(
+    statuses: Iterable[BudgetStatus], title: str = "Budgets", spare: Sequence[str] = ()
+) -> Table:
     """Return budgets as a table with a bar of what is spent and held, and where that leads to."""
-    table = plain_table(title)
+    table = plain_table(title, spare=spare)
     table.add_column("Budget", **_GROUP)
     table.add_column("Per", no_wrap=True)
     for heading in ("Limit", "Spent", "Held", "Left"):
@@ -114,11 +117,18 @@ def show(
     console.file.write(f"{text}\n" if text else "")
 
 
-def plain_table(title: str, *, show_footer: bool = False) -> Table:
-    """Return an empty table in the style of all of them."""
+def plain_table(
+    title: str, *, show_footer: bool = False, spare: Sequence[str] = ()
+) -> FittingTable:
+    """Return an empty table in the style of all of them; *spare* as of `FittingTable`."""
     # Without padding: the box parts the columns, and eight of them fit 80 characters.
-    return Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, show_footer=show_footer, padding=0
+    return FittingTable(
+        spare=spare,
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_footer=show_footer,
+        padding=0,
     )
 
 

@@ -19,10 +19,11 @@ def read_toml(path: Path, name: str) -> dict[str, Any]:
         ConfigurationError: it cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+        # With the mark that some editors of Windows begin a file with.
+        return tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
         msg = f"{name} cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{name} is no TOML file: {error}"
         raise ConfigurationError(msg) from None

@@ -4,7 +4,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Final
 
-from llmcost_plugins.money import format_usd, round_to_nano, usd_to_nano
+from llmcost_plugins.money import format_usd, round_to_nano, usd_string, usd_to_nano
 from llmcost_plugins.periods import Window
 from llmcost_plugins.pricing.currencies import Currency
 
@@ -29,6 +29,29 @@ def money_text(usd: Decimal, currency: Currency | None) -> str:
         return format_usd(usd_to_nano(usd))
     amount = format_usd(round_to_nano(currency.of(usd))).replace("$", "")
     return f"{amount} {currency.code}"
+
+
+def money_record(
+    name: str, usd: Decimal | None, currency: Currency | None
+) -> dict[str, str | None]:
+    """Return an amount as programs read it: exactly, in USD and in *currency* if there is one."""
+    found = {f"{name}_usd": None if usd is None else usd_string(usd_to_nano(usd))}
+    if currency is not None:
+        shown = None if usd is None else currency.string_of(usd)
+        found[f"{name}_{currency.code.lower()}"] = shown
+    return found
+
+
+def currency_record(currency: Currency | None) -> dict[str, str] | None:
+    """Return a currency and its rate as programs read them."""
+    if currency is None:
+        return None
+    return {"code": currency.code, "per_usd": f"{currency.per_usd:f}"}
+
+
+def rate_text(currency: Currency) -> str:
+    """Say what amounts are in."""
+    return f"amounts in {currency.code}, at {currency.per_usd:f} for 1 USD as stated"
 
 
 def percent(share: Decimal) -> str:

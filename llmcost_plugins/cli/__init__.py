@@ -3,15 +3,18 @@
 Data goes to standard output, messages to standard error. Exit status: 0 ok, 1 a finding (the
 demo's sums differ, prices differ or are missing, a call would not fit, a budget will run out, the
 ledger is not sound, an alert did not arrive, the doctor has found something), 2 wrong use or
-configuration, 3 the ledger cannot be used.
+configuration, or what cannot be written, 3 the ledger cannot be used, 141 nobody reads the output
+any more, as in ``| head -1``.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from llmcost_plugins.cli.lazy_group import LazyGroup
+from llmcost_plugins.cli.output import accept_all_text, flush, give_up
 from llmcost_plugins.errors import LedgerUnavailable, LLMCostError, MissingExtra
 
 if TYPE_CHECKING:
@@ -33,10 +36,28 @@ _COMMANDS: Final = {
 }
 _WRONG_USE: Final = 2
 _NO_STORAGE: Final = 3
+_NO_READER: Final = 141  # what a shell says of a program that a closed pipe has ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status. Errors of this library are one line each."""
+    accept_all_text()
+    try:
+        status = _run(arguments)
+        flush()
+    except (SystemExit, BrokenPipeError):  # the first is how click and rich tell of the second
+        give_up()
+        return _NO_READER
+    except OSError as error:
+        give_up()
+        what = "the output" if error.filename is None else repr(str(error.filename))
+        with suppress(OSError):  # it may be standard error that cannot be written
+            click.echo(f"error: {what} cannot be used: {error.strerror}", err=True)
+        return _WRONG_USE
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         result = cli.main(arguments, prog_name="llmcost", standalone_mode=False)
     except click.ClickException as error:

@@ -5,12 +5,13 @@ from typing import Final
 import click
 from rich.console import Console
 
-from llmcost_plugins.cli.options import instant, say_if_empty
+from llmcost_plugins.cli.options import say_if_empty, say_what_no_call_has, stated_span
+from llmcost_plugins.cli.output import write_as_utf8
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.ledger import Ledger, open_ledger
 from llmcost_plugins.limits import Limits
 from llmcost_plugins.overview import DEFAULT_GROUPS, overview
-from llmcost_plugins.periods import Period, Window
+from llmcost_plugins.periods import Period
 from llmcost_plugins.report_tables import (
     report_csv,
     report_json,
@@ -20,9 +21,7 @@ from llmcost_plugins.report_tables import (
 from llmcost_plugins.reporter import CostReporter, Report
 from llmcost_plugins.reports import REPORT_GROUPS, budget_statuses
 from llmcost_plugins.settings import Settings
-from llmcost_plugins.spans import named_window
 from llmcost_plugins.tables import plain_console
-from llmcost_plugins.tallies import LABEL
 from llmcost_plugins.wording import span_in_words
 
 _FORMS: Final = ("table", "json", "csv", "md", "html")
@@ -84,35 +83,28 @@ def report(  # noqa: PLR0913, PLR0917 - one argument for each option
     In the currency of LLMCOST_CURRENCY, if that is set.
     """
     is_page = form == "html"
-    if period and (since or until):
-        msg = "--period does not go with --since and --until; state the one or the others"
-        raise click.UsageError(msg)
-    if other and (detail or form in {"md", "html"}):
-        msg = "--compare-to goes neither with --detail nor with --format md or html"
-        raise click.UsageError(msg)
-    if is_page and detail:
-        msg = "--detail does not go with --format html; it goes with table, md, json and csv"
-        raise click.UsageError(msg)
-    if is_page and not output:
-        msg = "--format html needs -o FILE, such as -o report.html (or -o - for standard output)"
-        raise click.UsageError(msg)
+    _check(form, period, since or until, other, output, detail=detail)
     settings = Settings.from_env()
     groups = _groups(by, is_page=is_page)
-    start, end = instant(since, "--since", settings), instant(until, "--until", settings)
+    span = stated_span(since, until, settings)
     with open_ledger(settings.ledger, settings.timezone) as store:
         reporter = CostReporter(store, settings.timezone, before_scan=_say_that_it_takes_long)
-        if other:
-            stated = Window(start, end) if since or until else None
-            asked = stated or period or Period.MONTH
-            console = plain_console(to_text=output is not None)
-            _write(_compared(reporter, settings, groups, asked, other, form, console), output)
+        if other is not None:
+            from llmcost_plugins.cli.comparing import compared, comparison_text, say_what_is_odd
+
+            asked = span if since or until else _named(period)
+            comparison = compared(reporter, groups, asked, other)
             say_if_empty(store, settings)
+            if store.exists():
+                say_what_is_odd(comparison)
+            console = plain_console(to_text=output is not None)
+            _write(comparison_text(comparison, form, settings, console), output)
             return
         first = [] if is_page else groups
         if since or until:
-            found = reporter.between(start, end, first, now=utc_now(), detailed=detail)
+            found = reporter.between(span.start, span.end, first, now=utc_now(), detailed=detail)
         else:
-            found = reporter.report(first, period or Period.MONTH, now=utc_now(), detailed=detail)
+            found = reporter.report(first, _named(period), now=utc_now(), detailed=detail)
         say_if_empty(store, settings)
         if is_page:
             text = _page(reporter, found, groups, store, settings)
@@ -120,7 +112,38 @@ def report(  # noqa: PLR0913, PLR0917 - one argument for each option
             if store.exists():
                 _say_what_is_odd(found)
             text = _text(found, form, settings, plain_console(to_text=output is not None))
-    _write(text, output)
+    if is_page and output == "-":
+        write_as_utf8(text)
+    else:
+        _write(text, output)
+
+
+def _check(  # noqa: PLR0913 - what the options say
+    form: str,
+    period: str | None,
+    dates: str | None,
+    other: str | None,
+    output: str | None,
+    *,
+    detail: bool,
+) -> None:
+    msg = ""
+    if period and dates:
+        msg = "--period does not go with --since and --until; state the one or the others"
+    elif other is not None and (detail or form in {"md", "html"}):
+        msg = "--compare-to goes neither with --detail nor with --format md or html"
+    elif form == "html" and detail:
+        msg = "--detail does not go with --format html; it goes with table, md, json and csv"
+    elif form == "html" and not output:
+        msg = "--format html needs -o FILE, such as -o report.html (or -o - for standard output)"
+    elif output == "":
+        msg = "-o '' names no file; a good value is report.html, or - for standard output"
+    if msg:
+        raise click.UsageError(msg)
+
+
+def _named(period: str | None) -> str:
+    return Period.MONTH if period is None else period
 
 
 def _groups(by: str | None, *, is_page: bool) -> list[str]:
@@ -144,34 +167,6 @@ def _page(
     return report_page(closer, settings.currency)
 
 
-def _compared(  # noqa: PLR0913, PLR0917 - what the options say
-    reporter: CostReporter,
-    settings: Settings,
-    groups: list[str],
-    period: str | Window,
-    other: str,
-    form: str,
-    console: Console,
-) -> str:
-    from llmcost_plugins.effect_tables import comparison_csv, comparison_json, comparison_table
-    from llmcost_plugins.effects import compare, span_before, spans_to_compare
-
-    now, zone = utc_now(), settings.timezone
-    if isinstance(period, str):
-        span, before = spans_to_compare(period, other, now, zone)
-    elif other == "previous":
-        span, before = period, span_before(period, now, zone)
-    else:
-        span, before = period, named_window(other, now, zone)
-    found = compare(reporter, span, before, groups)
-    if form in {"json", "csv"}:
-        text = (comparison_json if form == "json" else comparison_csv)(found)
-        return f"{text}\n"
-    with console.capture() as shown:
-        console.print(comparison_table(found, zone))
-    return shown.get()
-
-
 def _say_that_it_takes_long() -> None:
     click.echo("no sums are kept of this: reading every entry of the span", err=True)
 
@@ -180,10 +175,7 @@ def _say_what_is_odd(found: Report) -> None:
     if not found.rows:
         click.echo("no calls are recorded in this span", err=True)
         return
-    for place, one in enumerate(found.by):
-        if one not in REPORT_GROUPS and not any(row.group[place] for row in found.rows):
-            what = "a tag" if one == "tag" else f"the label {one.removeprefix(LABEL)!r}"
-            click.echo(f"no call of this span has {what}", err=True)
+    say_what_no_call_has(found.by, [row.group for row in found.rows])
 
 
 def _text(found: Report, form: str, settings: Settings, console: Console) -> str:

@@ -7,13 +7,15 @@ from typing import Final
 
 import click
 
-from llmcost_plugins.cli.options import format_option, instant, say_if_empty
+from llmcost_plugins.cli.options import format_option, say_if_empty, stated_span
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import Ledger, open_ledger
 from llmcost_plugins.periods import Window
 from llmcost_plugins.pricing import Catalog
 from llmcost_plugins.pricing.catalog import shared_catalog
+from llmcost_plugins.pricing.currencies import Currency
+from llmcost_plugins.reporter import CostReporter, Report
 from llmcost_plugins.rule_files import read_rules
 from llmcost_plugins.settings import Settings
 from llmcost_plugins.simulate import (
@@ -58,7 +60,8 @@ def simulate_command(  # noqa: PLR0913, PLR0917 - one argument for each option
     """Say what the recorded calls would have cost with other rules, models or prices.
 
     By model and feature, with the same requests and the same tokens: another model may answer
-    otherwise. Calls that cannot be priced so are counted apart. Changes nothing.
+    otherwise. Calls that cannot be priced so are counted apart. Changes nothing. In the currency of
+    LLMCOST_CURRENCY, if that is set.
     """
     if sum(map(bool, (rules, swaps, prices))) != 1:
         msg = "state one of --rules FILE, --model A=B (also several times), --prices FILE"
@@ -67,17 +70,19 @@ def simulate_command(  # noqa: PLR0913, PLR0917 - one argument for each option
         msg = "--period does not go with --since and --until; state the one or the others"
         raise click.UsageError(msg)
     settings = Settings.from_env()
-    span = Window(instant(since, "--since", settings), instant(until, "--until", settings))
+    span = stated_span(since, until, settings)
     if not (since or until):
-        span = named_window(period or "month", utc_now(), settings.timezone)
+        span = named_window("month" if period is None else period, utc_now(), settings.timezone)
     scenario = _scenario(settings, rules, swaps, prices)
     with open_ledger(settings.ledger, settings.timezone) as store:
         with _progress(store, span) as advance:
             found = simulate(store, scenario, since=span.start, until=span.end, progress=advance)
         say_if_empty(store, settings)
         if store.exists():
-            _say_what_is_odd(found)
-    _write(found, Format(form), f"What if {span_in_words(span, settings.timezone)}")
+            recorded = CostReporter(store, settings.timezone).over(span, ["model"])
+            _say_what_is_odd(found, recorded, _not_asked(settings, swaps, recorded))
+    title = f"What if {span_in_words(span, settings.timezone)}"
+    _write(found, Format(form), title, settings.currency)
 
 
 def _scenario(
@@ -87,7 +92,7 @@ def _scenario(
         return other_prices(Catalog.load(fetched=settings.fetched_prices, own=prices))
     catalog = shared_catalog(settings.fetched_prices, settings.prices)
     if rules is None:
-        return other_models(catalog, dict(map(_swap, swaps)))
+        return other_models(catalog, _swapped(swaps))
     try:
         return other_rules(catalog, read_rules(rules))
     except ConfigurationError as error:
@@ -96,12 +101,25 @@ def _scenario(
         raise ConfigurationError(msg) from None
 
 
-def _swap(text: str) -> tuple[str, str]:
-    model, _, instead = (part.strip() for part in text.partition("="))
-    if not model or not instead:
-        msg = f"--model={text!r} names no two models; a good value is 'gpt-4o=gpt-4o-mini'"
-        raise ConfigurationError(msg)
-    return model, instead
+def _swapped(swaps: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in swaps:
+        model, _, instead = (part.strip() for part in text.partition("="))
+        if not model or not instead:
+            msg = f"--model={text!r} names no two models; a good value is 'gpt-4o=gpt-4o-mini'"
+            raise ConfigurationError(msg)
+        if model in found:
+            msg = f"--model={text!r}: {model!r} is to be replaced twice; state it once"
+            raise ConfigurationError(msg)
+        found[model] = instead
+    return found
+
+
+def _not_asked(settings: Settings, swaps: Sequence[str], recorded: Report) -> list[str]:
+    """Return the models that were to be replaced and that no call has asked, as they were named."""
+    known = {row.group[0] for row in recorded.rows}
+    catalog = shared_catalog(settings.fetched_prices, settings.prices)
+    return [model for model in _swapped(swaps) if catalog.resolve(model).model not in known]
 
 
 @contextmanager
@@ -119,16 +137,27 @@ def _progress(store: Ledger, span: Window) -> Iterator[Callable[[int], object]]:
         yield lambda count: progress.advance(task, count)
 
 
-def _say_what_is_odd(found: Simulation) -> None:
+def _say_what_is_odd(found: Simulation, recorded: Report, not_asked: Sequence[str]) -> None:
     if not found.calls and not found.unpriced:
         click.echo("no calls are recorded in this span", err=True)
-    elif all(row.model == row.instead and not row.change for row in found.rows):
+        return
+    if unpriced := recorded.total.unpriced:
+        words = "recorded without a price, and missing in what was spent"
+        click.echo(f"{unpriced:,} of these calls are {words}", err=True)
+    for model in not_asked:
+        click.echo(f"no call of this span has asked {model!r}", err=True)
+    if not found.rows:
+        click.echo("no call of this span can be priced so", err=True)
+    elif not (not_asked or found.unpriced) and all(
+        row.model == row.instead and not row.change for row in found.rows
+    ):
         click.echo("no call of this span would have cost another amount", err=True)
 
 
-def _write(found: Simulation, form: Format, title: str) -> None:
+def _write(found: Simulation, form: Format, title: str, currency: Currency | None) -> None:
     if form is Format.TABLE:
-        plain_console().print(simulation_table(found, title))
+        plain_console().print(simulation_table(found, title, currency))
         return
+    write = simulation_json if form is Format.JSON else simulation_csv
     # Not through rich: it would wrap and colour what a program reads.
-    click.echo(simulation_json(found) if form is Format.JSON else simulation_csv(found))
+    click.echo(write(found, currency))

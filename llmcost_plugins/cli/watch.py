@@ -49,7 +49,7 @@ def watch(interval: float, *, once: bool) -> None:
         limits = Limits(store, settings.budgets_in_force(), settings.timezone)
         watching = LiveWatch(store, limits, settings.timezone)
         console = plain_console()
-        if once or not console.is_terminal:
+        if once or not console.is_terminal or console.is_dumb_terminal:
             say_if_empty(store, settings)
             found = watching.look(utc_now())
             console.print(LiveView(found, settings.timezone, settings.currency, whole=True))

@@ -31,6 +31,8 @@ class Method(StrEnum):
     """Many days bring nothing: days of the past are drawn at random, twice."""
     RUN_RATE = "run rate"
     """Fewer than three days are known: as much a day as so far, without a band."""
+    IDLE = "idle"
+    """There were calls, but none that cost anything: nothing is expected."""
     NONE = "none"
     """No day is known that is over."""
 
@@ -73,6 +75,8 @@ def project(days: Sequence[int], first_weekday: int, weights: Sequence[float]) -
     """
     if not days:
         return Projection(Method.NONE)
+    if not any(days):
+        return Projection(Method.IDLE, (0.0,) * len(weights))
     if len(days) < _FEWEST_DAYS:
         mean = sum(days) / len(days)
         return Projection(Method.RUN_RATE, tuple(mean * weight for weight in weights))

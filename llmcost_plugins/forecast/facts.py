@@ -33,6 +33,8 @@ class Basis:
         days = f"{self.days} day{'' if self.days == 1 else 's'}"
         if self.method in {Method.NONE, Method.RUN_RATE}:
             return f"too little data: {days}" if self.days else "too little data: no complete day"
+        if self.method is Method.IDLE:
+            return f"nothing spent in {days}"
         off = "" if self.error is None else f", off by {self.error:.0%} in {self.tries} tries"
         return f"{self.method}, {days}{off}{'' if self.is_sure else ', low confidence'}"
 
@@ -49,6 +51,7 @@ class Forecast:
         low: the lower end of the band in which the truth lies in 80 % of cases; `None` without one.
         high: its upper end.
         basis: what it rests on.
+        unpriced: how many calls of the period have no known price, and are missing in all amounts.
     """
 
     group: tuple[str, ...]
@@ -58,6 +61,7 @@ class Forecast:
     low: Decimal | None
     high: Decimal | None
     basis: Basis
+    unpriced: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from llmcost_plugins.limits import Limits
 from llmcost_plugins.money import nano_to_usd, usd_to_nano
 from llmcost_plugins.periods import Period, Window, window
 from llmcost_plugins.reporter import CostReporter
+from llmcost_plugins.reports import ReportRow
 from llmcost_plugins.spans import named_window
 
 AHEAD: Final = 90
@@ -80,14 +81,14 @@ class Forecaster:
         history = History(self._ledger, groups, now, self._zone)
         weights = [share_left_today(self._ledger, now, self._zone), *self._whole_days(now, span)]
         rows = CostReporter(self._ledger, self._zone).over(span, groups)
-        spent = {row.group: usd_to_nano(row.cost) for row in rows.rows}
-        found = [self._forecast((), span, history, weights, usd_to_nano(rows.total.cost))]
+        now_in = {row.group: row for row in rows.rows}
+        found = [self._forecast((), span, history, weights, rows.total)]
         if groups:
             recent = {one: sum(history.past(Unit.USD, one).days) for one in history.groups()}
+            spent = {one: row.cost for one, row in now_in.items()}
             order = sorted(recent, key=lambda one: (-recent[one], -spent.get(one, 0), one))
             each = [
-                self._forecast(one, span, history, weights, spent.get(one, 0))
-                for one in order[:top]
+                self._forecast(one, span, history, weights, now_in.get(one)) for one in order[:top]
             ]
             found += sorted(each, key=lambda one: (-(one.expected or one.spent), one.group))
         return found
@@ -123,6 +124,22 @@ class Forecaster:
             for state, budget, match in buckets[:top]
         ]
 
+    def left_out(self) -> list[Budget]:
+        """Return the budgets in force that `budgets` says nothing of: untouched, or too short.
+
+        Raises:
+            LedgerUnavailable: the ledger cannot be read.
+        """
+        now = self._clock()
+        states = self._ledger.statuses(now) if self._ledger.exists() else ()
+        known = {
+            (one.pattern, one.period, one.unit)
+            for one in states
+            if _can_be_forecast(one, match_of(one.key))
+        }
+        budgets = self._limits.book(now).budgets
+        return [one for one in budgets if (one.scope, one.per, one.unit) not in known]
+
     def anomalies(self) -> list[Anomaly]:
         """Return what is out of the ordinary today, see `Anomaly`; `Monitor` tells of it.
 
@@ -134,15 +151,21 @@ class Forecaster:
         return find_anomalies(self._ledger, self._clock(), self._zone)
 
     def _forecast(
-        self, group: Group, span: Window, history: History, weights: Sequence[float], spent: int
+        self,
+        group: Group,
+        span: Window,
+        history: History,
+        weights: Sequence[float],
+        so_far: ReportRow | None,
     ) -> Forecast:
-        past = history.past(Unit.USD, group or None)
+        spent, unpriced = (usd_to_nano(so_far.cost), so_far.unpriced) if so_far else (0, 0)
+        past = history.expected_from(Unit.USD, group or None)
         projection = project(past.days, past.first_weekday, weights)
         expected, low, high = (
             None if one is None else nano_to_usd(one) for one in ends_of(projection, spent)
         )
         basis = basis_of(projection, len(past.days))
-        return Forecast(group, span, nano_to_usd(spent), expected, low, high, basis)
+        return Forecast(group, span, nano_to_usd(spent), expected, low, high, basis, unpriced)
 
     def _outlook(  # noqa: PLR0913, PLR0917 - the facts of a bucket
         self,
@@ -154,7 +177,7 @@ class Forecaster:
         now: datetime,
     ) -> BudgetForecast:
         wanted, unit, limit = tuple(match.values()), state.unit, budget.limit_count
-        past = history.past(unit, wanted)
+        past = history.expected_from(unit, wanted)
         span = window(state.period, now, self._zone)
         weights = [share_left, *self._whole_days(now, span)]
         projection = project(past.days, past.first_weekday, weights)

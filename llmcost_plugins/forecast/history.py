@@ -83,6 +83,18 @@ class History:
         # A day with more corrections than spending is below zero, and means nothing here.
         return Past(tuple(max(0, count) for count in known), first % 7, today)
 
+    def expected_from(self, unit: Unit, group: Group | None = None) -> Past:
+        """Return what `past` does; of calls that cost nothing at all, as many days of zero."""
+        past = self.past(unit, group)
+        if past.days:
+            return past
+        chosen = self._counts.values() if group is None else [self._counts.get(group, ())]
+        first = min(
+            (place for rows in chosen for place, row in enumerate(rows) if row), default=LOOK_BACK
+        )
+        days = (0,) * (LOOK_BACK - min(first, LOOK_BACK))
+        return Past(days, (self._weekday + LOOK_BACK - len(days)) % 7, past.today)
+
     def _read(
         self, ledger: Ledger, by: Sequence[str], spans: Sequence[Window], zone: tzinfo
     ) -> None:

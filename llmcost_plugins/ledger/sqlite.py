@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from llmcost_plugins.ledger.upkeep import Upkeep
 
 _log: Final = logging.getLogger("llmcost_plugins")
+_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _NOWHERE: Final = "{}"
 """The buckets of a call that touches none."""
 
@@ -519,7 +520,11 @@ class SQLiteLedger:
         end = micros(until) if until else FOREVER
         while page := self._page("entries_after", after, end):
             for row in page:
-                yield entry_from(row[1:])
+                try:
+                    entry = entry_from(row[1:])
+                except _UNREADABLE as error:
+                    raise self._unreadable(row[0], error) from error
+                yield entry
             after = (page[-1][2], page[-1][0])
 
     def used(
@@ -530,8 +535,19 @@ class SQLiteLedger:
         end = micros(until) if until else FOREVER
         while page := self._page("used_after", after, end):
             for row in page:
-                yield used_from(row)
+                try:
+                    used = used_from(row)
+                except _UNREADABLE as error:
+                    raise self._unreadable(row[0], error) from error
+                yield used
             after = (page[-1][1], page[-1][0])
+
+    def _unreadable(self, number: int, error: Exception) -> LedgerUnavailable:
+        return LedgerUnavailable(
+            f"the ledger {str(self.path)!r} has an entry that cannot be read (id {number}: "
+            f"{error}): it is damaged, or of a newer version of llmcost-plugins. Upgrade, or see "
+            f"what 'llmcost ledger verify' finds. LLMCOST_LEDGER names the file in use."
+        )
 
     def _page(self, name: str, after: tuple[int, int], end: int) -> list[tuple[Any, ...]]:
         query = self._sql[name]

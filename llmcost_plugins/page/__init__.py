@@ -51,16 +51,25 @@ def write_page(path: Path | str, page: str) -> None:
         ConfigurationError: it cannot be written there.
     """
     target = Path(path)
-    if target.exists() and not target.is_file():
-        what = "a folder" if target.is_dir() else "no regular file"
-        msg = f"{str(path)!r} is {what}; name a file, such as 'report.html'"
-        raise ConfigurationError(msg)
     try:
+        if what := _no_place(target):
+            msg = f"{str(path)!r} is {what}, such as 'report.html'"
+            raise ConfigurationError(msg)
         write_privately(target, page.encode())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         msg = f"{str(path)!r} cannot be written: {reason}; name a file in a folder that is yours"
         raise ConfigurationError(msg) from error
+
+
+def _no_place(target: Path) -> str:
+    """Say why a file of this name is not to be replaced; empty if it may be."""
+    if target.is_symlink():
+        # Such as /dev/stdout, and what others may have put into a folder of all.
+        return "a link; name the file itself"
+    if not target.exists() or target.is_file():
+        return ""
+    return f"{'a folder' if target.is_dir() else 'no regular file'}; name a file"
 
 
 def _head(title: str, style: str) -> Markup:

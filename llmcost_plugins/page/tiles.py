@@ -15,7 +15,10 @@ def tiles(found: Overview, amounts: Amounts) -> Markup:
     total = found.models.total
     saved = total.saved + total.fallback_saved
     hits = total.share(total.cached)
-    average = None if total.average is None else joined(amounts.markup(total.average), " each")
+    average = None
+    if total.average is not None:
+        unpriced = f", {total.unpriced:,} without a known price" if total.unpriced else ""
+        average = joined(amounts.markup(total.average), f" each{unpriced}")
     return tag(
         "dl",
         _tile("Spent", amounts.markup(total.cost), _compared(found, amounts), first=True),

@@ -43,7 +43,8 @@ class Place(NamedTuple):
 
     def refuse_all(self, why: str, good: str = "", what: str = "") -> NoReturn:
         """Raise an error that names the place, what is wrong with all of it, and a good line."""
-        better = f". A good line is: {good}" if good else ""
+        end = "" if why.endswith("?") else "."
+        better = f"{end} A good line is: {good}" if good else ""
         msg = f"{str(self.path)!r}, model {self.model!r}{what} cannot be used: {why}{better}"
         raise ConfigurationError(msg)
 

@@ -159,8 +159,8 @@ class Settings(BaseSettings):
         cache_sampled: whether answers of a temperature above 0 are cached, too.
         cache_after_tools: whether answers to results of tools are, as agents ask for them; what
             follows them may act again.
-        currency: what reports show amounts in, with how many units one USD is worth; budgets and
-            the ledger stay in USD.
+        currency: what reports, forecasts and simulations show amounts in, with how many units one
+            USD is worth; budgets and the ledger stay in USD.
         cache_dir: the folder in which completions are cached.
         cache_ttl: how long a cached completion is good.
         cache_size: bytes that the cache may take on disk, oldest answers out first.

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -112,6 +114,8 @@ def test_a_report_is_a_page_with_a_table_for_each_group_asked_for(
         (["--format", "html", "-o", ""], "needs -o FILE"),
         (["--format", "html", "-o", "x", "--detail"], "--detail does not go with"),
         (["--format", "html", "-o", "."], "'.' is a folder"),
+        (["--format", "csv", "-o", ""], "-o '' names no file"),
+        (["--format", "csv", "-o", "x" * 300], "cannot be written: File name too long"),
         (["--format", "csv", "-o", "absent/x"], "'absent/x' cannot be written: No such file"),
         (["--format", "html", "-o", "-", "--by", "colour"], "cannot report by 'colour'"),
     ],
@@ -126,6 +130,19 @@ def test_a_report_that_cannot_be_written_says_what_to_do(
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_device_that_is_a_link_to_a_file_stays_what_it_is(
+    llmcost: Run, ledger: Path, tmp_path: Path
+) -> None:
+    # As /dev/stdout is one while standard output goes to a file; root would replace the device.
+    link, target = tmp_path / "stdout", tmp_path / "target"
+    target.write_text("before")
+    link.symlink_to(target)
+    done = llmcost("report", "-o", str(link), LLMCOST_LEDGER=f"sqlite:///{ledger}")
+    assert done.returncode == 2
+    assert "is a link; name the file itself" in done.stderr
+    assert (link.is_symlink(), target.read_text()) == (True, "before")
 
 
 def test_a_page_of_no_ledger_says_that_nothing_is_recorded(llmcost: Run, tmp_path: Path) -> None:
@@ -336,6 +353,76 @@ def test_a_corrupt_ledger_is_one_line_with_the_file_and_the_remedy(
     assert "restore a backup" in done.stderr
     assert "Traceback" not in done.stderr
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "--by", "model,user"],
+        ["report", "--compare-to", "previous"],
+        ["forecast"],
+        ["simulate", "--model", "gpt-4o=gpt-4o-mini"],
+    ],
+    ids=" ".join,
+)
+def test_forty_columns_cut_neither_names_nor_amounts(
+    llmcost: Run, ledger: Path, arguments: list[str]
+) -> None:
+    done = llmcost(*arguments, LLMCOST_LEDGER=f"sqlite:///{ledger}", COLUMNS="40")
+    assert max(map(len, done.stdout.splitlines())) <= 40
+    assert "gpt-4o-mini" in done.stdout
+    assert "$0.0072" in done.stdout or "$0.0070" in done.stdout
+    assert "…" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report"],
+        ["report", "--format", "html", "-o", "-"],
+        ["report", "--format", "json"],
+        ["forecast", "--format", "csv"],
+        ["watch"],
+    ],
+    ids=" ".join,
+)
+def test_who_reads_no_further_is_told_nothing_and_it_is_no_finding(
+    ledger: Path, arguments: list[str]
+) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = with_output(theirs, ledger, *arguments)
+    os.close(theirs)
+    assert done.returncode == 141
+    assert "rror" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_full_disk_under_the_output_is_an_error_of_one_line(ledger: Path, form: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = with_output(full.fileno(), ledger, "report", "--format", form)
+    expected = "error: the output cannot be used: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, expected)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_where_nothing_can_be_said_the_exit_status_is_no_finding() -> None:
+    command = f"'{sys.executable}' -m llmcost_plugins report --by colour >/dev/full 2>/dev/full"
+    done = subprocess.run(["sh", "-c", command], timeout=60, check=False)  # noqa: S607 - any
+    assert done.returncode == 2
+
+
+def with_output(output: int, ledger: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "llmcost_plugins", *arguments],
+        env={**os.environ, "LLMCOST_LEDGER": f"sqlite:///{ledger}"},
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_wrong_use_exits_with_2_and_shows_the_usage(llmcost: Run) -> None:

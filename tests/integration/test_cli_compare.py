@@ -28,9 +28,9 @@ def llmcost(tmp_path: Path) -> Run:
         tracker.record_usage("gpt-4o", USED, request_id=name, at=at, feature="[/red]")
     tracker.close()
 
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         own = {"LLMCOST_LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}", "COLUMNS": "100"}
-        return run_llmcost(tmp_path, "report", *arguments, **own)
+        return run_llmcost(tmp_path, "report", *arguments, **{**own, **environment})
 
     return run
 
@@ -69,8 +69,57 @@ def test_dates_are_compared_with_as_many_days_before_in_a_table(llmcost: Run) ->
 
 
 @pytest.mark.parametrize(
+    ("period", "other", "words"),
+    [
+        ("2026-02", "previous", "nothing was spent before"),
+        ("2026-04", "previous", "nothing was spent in this span"),
+        ("2026-06", "previous", "no calls are recorded in either span"),
+    ],
+)
+def test_a_period_without_spending_is_said(
+    llmcost: Run, period: str, other: str, words: str
+) -> None:
+    done = llmcost("--period", period, "--compare-to", other)
+    assert (done.returncode, done.stderr) == (0, f"{words}\n")
+
+
+def test_a_label_that_no_call_has_is_said(llmcost: Run) -> None:
+    done = llmcost(*PERIODS, "previous", "--by", "label.regoin")
+    assert "no call of this span has the label 'regoin'" in done.stderr
+
+
+def test_calls_without_a_price_are_counted(llmcost: Run, tmp_path: Path) -> None:
+    tracker = CostTracker.from_env(ledger=f"sqlite:///{tmp_path / 'ledger.db'}")
+    at = datetime(2026, 3, 5, tzinfo=UTC)
+    tracker.record_usage("my-own-model", USED, request_id="mine", at=at)
+    tracker.close()
+    shown = llmcost(*PERIODS, "previous").stdout
+    assert "unpriced, and missing in all amounts: 1 calls" in shown
+    assert json.loads(llmcost(*PERIODS, "previous", "--format", "json").stdout)["unpriced"] == 1
+
+
+def test_the_effects_are_in_the_currency_and_add_up_exactly(llmcost: Run) -> None:
+    own = {"LLMCOST_CURRENCY": "JPY:149.37"}
+    found = json.loads(llmcost(*PERIODS, "previous", "--format", "json", **own).stdout)
+    assert found["currency"] == {"code": "JPY", "per_usd": "149.37"}
+    total = {key: Decimal(amount) for key, amount in found["total"].items()}
+    assert total["change_jpy"] == Decimal("149.37")
+    assert total["price_jpy"] + total["volume_jpy"] + total["mix_jpy"] == total["change_jpy"]
+    table = llmcost(*PERIODS, "previous", **own).stdout
+    assert "149.37 JPY" in table
+    assert "amounts in JPY, at 149.37 for 1 USD as stated" in table
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (
+            ["--since", "2026-03-02", "--until", "2026-03-01", "--compare-to", "2026-02"],
+            "there is nothing between",
+        ),
+        (["--period", "2026-03", "--compare-to", ""], "'' is no period"),
+        (["--period", "", "--compare-to", "previous"], "'' is no period"),
+        (["--until", "2026-03-01", "--compare-to", "previous"], "nothing is before that span"),
         ([*PERIODS, "fortnight"], "'fortnight' is no period"),
         ([*PERIODS, "previous", "--by", "tag"], "cannot compare by 'tag'"),
         ([*PERIODS, "previous", "--detail"], "goes neither with --detail"),

@@ -18,8 +18,10 @@ import pytest
 from llmcost_plugins import CostTracker, Usage
 from tests.support import run_llmcost
 
+SWAP = ["--model", "gpt-4o=gpt-4o-mini"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 USED = Usage(input=1_000_000)  # $2.50 with gpt-4o, $0.15 with gpt-4o-mini
+WITHOUT_PRICE = "of these calls are recorded without a price, and missing in what was spent"
 RULES = """
 models = ["gpt-4o", "gpt-4o-mini"]
 [[rules]]
@@ -30,9 +32,9 @@ labels = { feature = "[/red]" }
 
 @pytest.fixture
 def llmcost(tmp_path: Path) -> Run:
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         own = {"LLMCOST_LEDGER": f"sqlite:///{tmp_path / 'ledger.db'}", "COLUMNS": "100"}
-        return run_llmcost(tmp_path, "simulate", *arguments, **own)
+        return run_llmcost(tmp_path, "simulate", *arguments, **{**own, **environment})
 
     return run
 
@@ -50,7 +52,7 @@ def recorded(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("recorded")
 def test_another_model_as_json(llmcost: Run) -> None:
     done = llmcost("--model", "gpt-4o=gpt-4o-mini", "--format", "json")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"1 {WITHOUT_PRICE}\n")
     found = json.loads(done.stdout)
     assert found["total"] == {
         "calls": 4,
@@ -98,12 +100,26 @@ def test_prices_from_a_file_and_what_has_none(llmcost: Run, tmp_path: Path) -> N
         (["--rules", "missing.toml"], "missing.toml"),
         (["--rules", "rules.toml"], "'rules.toml': no price is known for the model 'gpt-9'"),
         (["--model", "gpt-4o=gpt-4o-mini", "--period", "day", "--since", "2026-01-01"], "--period"),
+        (["--model", "gpt-4o=gpt-4.1", "--model", "gpt-4o=gpt-4o-mini"], "replaced twice"),
+        (["--model", "gpt-4o=gpt-4.1", "--model", "GPT-4o=gpt-4o-mini"], "replaced twice"),
+        ([*SWAP, "--since", "2026-01-02", "--until", "2026-01-01"], "there is nothing between"),
+        ([*SWAP, "--period", ""], "'' is no period"),
+        (["--rules", "deep.toml"], "'deep.toml' is no TOML file"),
+        (["--rules", "broken.toml"], "'broken.toml' is no TOML file: Unclosed array"),
+        (["--prices", "broken.toml"], "'broken.toml' cannot be read: Unclosed array"),
+        (["--prices", "typing.toml"], "did you mean 'input_cost_per_token'"),
     ],
 )
 def test_wrong_use_is_told_in_clear_words(
     llmcost: Run, tmp_path: Path, arguments: list[str], words: str
 ) -> None:
-    (tmp_path / "rules.toml").write_text('models = ["gpt-9"]', encoding="utf-8")
+    for name, text in (
+        ("rules", 'models = ["gpt-9"]'),
+        ("deep", f"models = {'[' * 100_000}"),
+        ("broken", 'models = ["gpt-4o"'),
+        ("typing", '["gpt-4o"]\ninput_cost_per_tokn = 1e-6'),
+    ):
+        (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
     done = llmcost(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -117,12 +133,45 @@ def test_nothing_recorded_is_said(llmcost: Run) -> None:
 
 
 @pytest.mark.usefixtures("recorded")
-def test_a_model_that_was_not_asked_changes_nothing_and_that_is_said(llmcost: Run) -> None:
-    done = llmcost("--model", "gpt-4.1=gpt-4o-mini")
-    assert (done.returncode, done.stderr) == (
-        0,
-        "no call of this span would have cost another amount\n",
-    )
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "gpt-4.1=gpt-4o-mini"], "no call of this span has asked 'gpt-4.1'"),
+        (["--model", "gtp-4o=gpt-4o-mini", *SWAP], "no call of this span has asked 'gtp-4o'"),
+        (["--prices", "empty.toml", "--format", "csv"], f"1 {WITHOUT_PRICE}"),
+        (["--rules", "same.toml"], "no call of this span would have cost another amount"),
+    ],
+)
+def test_what_makes_a_simulation_say_little_is_said(
+    llmcost: Run, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    (tmp_path / "empty.toml").touch()
+    (tmp_path / "same.toml").write_text('models = ["gpt-4o"]', encoding="utf-8-sig")
+    done = llmcost(*arguments)
+    assert done.returncode == 0
+    assert words in done.stderr.splitlines()
+
+
+def test_where_nothing_can_be_priced_so_that_is_said(llmcost: Run, tmp_path: Path) -> None:
+    tracker = CostTracker.from_env(ledger=f"sqlite:///{tmp_path / 'ledger.db'}")
+    tracker.record_usage("my-own-model", USED, request_id="mine")
+    tracker.close()
+    (tmp_path / "prices.toml").touch()
+    done = llmcost("--prices", "prices.toml")
+    assert done.stderr == f"1 {WITHOUT_PRICE}\nno call of this span can be priced so\n"
+
+
+@pytest.mark.usefixtures("recorded")
+def test_amounts_are_in_the_currency_and_add_up_exactly(llmcost: Run) -> None:
+    own = {"LLMCOST_CURRENCY": "EUR:0.92"}
+    found = json.loads(llmcost(*SWAP, "--format", "json", **own).stdout)
+    assert found["currency"] == {"code": "EUR", "per_usd": "0.92"}
+    total = found["total"]
+    assert (total["spent_eur"], total["change_eur"]) == ("6.9", "-6.486")
+    assert sum(Decimal(row["simulated_eur"]) for row in found["rows"]) == Decimal("0.414")
+    table = llmcost(*SWAP, **own).stdout
+    assert "-6.49 EUR (-94%)" in table
+    assert "amounts in EUR, at 0.92 for 1 USD as stated" in table
 
 
 @pytest.mark.usefixtures("recorded")

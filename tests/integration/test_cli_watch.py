@@ -39,7 +39,9 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 class Terminal:
     """A terminal that runs `llmcost watch`."""
 
-    def __init__(self, folder: Path, ledger: Path, *arguments: str) -> None:
+    def __init__(
+        self, folder: Path, ledger: Path, *arguments: str, kind: str = "xterm-256color"
+    ) -> None:
         self._mine, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         command = ["-m", "llmcost_plugins", "watch", "--interval", "0.1", *arguments]
@@ -52,7 +54,7 @@ class Terminal:
             start_new_session=True,
             env={
                 **os.environ,
-                "TERM": "xterm-256color",
+                "TERM": kind,
                 "LLMCOST_BUDGETS": BUDGETS,
                 "LLMCOST_LEDGER": f"sqlite:///{ledger}",
             },
@@ -93,8 +95,10 @@ class Terminal:
 
 
 @contextmanager
-def watching(folder: Path, ledger: Path, *arguments: str) -> Iterator[Terminal]:
-    terminal = Terminal(folder, ledger, *arguments)
+def watching(
+    folder: Path, ledger: Path, *arguments: str, kind: str = "xterm-256color"
+) -> Iterator[Terminal]:
+    terminal = Terminal(folder, ledger, *arguments, kind=kind)
     try:
         yield terminal
     finally:
@@ -131,6 +135,13 @@ def test_it_shows_what_other_processes_write_and_ends_at_ctrl_c_as_if_nothing_ha
     assert "Traceback" not in shown
     after = re.sub(r"\x1b\[[?0-9;]*[a-z]", "", shown[shown.index(LEFT) :], flags=re.IGNORECASE)
     assert after.strip() == ""
+
+
+def test_on_a_terminal_that_can_only_go_on_it_looks_once(tmp_path: Path, ledger: Path) -> None:
+    with watching(tmp_path, ledger, kind="dumb") as terminal:
+        terminal.read_until("$0.0035")
+        assert terminal.end() == 0
+        assert "\x1b" not in terminal.said
 
 
 def test_it_leaves_the_terminal_as_it_was_when_it_is_told_to_end(

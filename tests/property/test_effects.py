@@ -1,7 +1,12 @@
+from decimal import Decimal, localcontext
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcost_plugins.effects import Part, split
+from llmcost_plugins.money import nano_to_usd
+from llmcost_plugins.pricing.currencies import Currency
+from llmcost_plugins.wording import money_record
 
 PARTS = st.builds(Part, st.integers(0, 10**12), st.integers(-(10**6), 10**15))
 PERIODS = st.dictionaries(st.tuples(st.sampled_from("abcdef")), PARTS)
@@ -16,6 +21,21 @@ def test_the_effects_of_each_segment_add_up_to_its_change_exactly(
     for group, effects in found.items():
         old, new = before.get(group, Part(0, 0)), now.get(group, Part(0, 0))
         assert sum(effects) == new.cost - old.cost
+
+
+@given(
+    before=PERIODS, now=PERIODS, rate=st.decimals("0.2", "99999", places=6, allow_infinity=False)
+)
+def test_in_another_currency_the_effects_add_up_exactly_as_well(
+    before: dict[tuple[str, ...], Part], now: dict[tuple[str, ...], Part], rate: Decimal
+) -> None:
+    def said(nano: int) -> Decimal:
+        return Decimal(str(money_record("", nano_to_usd(nano), Currency("CNY", rate))["_cny"]))
+
+    with localcontext(prec=60):
+        for group, effects in split(before, now).items():
+            old, new = before.get(group, Part(0, 0)), now.get(group, Part(0, 0))
+            assert sum(map(said, effects)) == said(new.cost - old.cost)
 
 
 @given(period=PERIODS, times=st.integers(1, 100))

@@ -83,5 +83,5 @@ def test_groups_that_do_not_add_up_or_mean_nothing_are_refused(ledger: Ledger, b
 def test_a_span_without_a_beginning_has_nothing_before() -> None:
     with pytest.raises(ConfigurationError, match="nothing is before 'total'"):
         spans_to_compare("total", "previous", NOON, UTC)
-    with pytest.raises(ConfigurationError, match="nothing is before 'that span'"):
+    with pytest.raises(ConfigurationError, match="nothing is before that span"):
         span_before(Window(None, NOON), NOON, UTC)

@@ -80,6 +80,19 @@ def test_an_amount_that_is_not_exact_says_so() -> None:
     assert any("no price" in line for line in shown(busy(usage=unknown)))
 
 
+def test_a_narrow_terminal_shows_whose_amounts_these_are_and_all_of_their_digits() -> None:
+    lines = shown(busy(), 40, whole=True)
+    assert max(map(len, lines)) <= 40
+    assert "this hour $1.50   24 hours $30.00" in lines[1]
+    for name, amount in (("user:u0", "$1.00"), ("f0", "$0.5000"), ("gpt-4o", "$0.5000")):
+        assert any(name in line and amount in line.split() for line in lines)
+
+
+def test_calls_without_a_price_are_counted_in_the_head() -> None:
+    unknown = Usage(input=1, trust=Trust.UNPRICED)
+    assert "60 calls, 60 without a price" in shown(busy(usage=unknown))[1]
+
+
 def test_amounts_are_in_the_currency_of_the_settings() -> None:
     lines = shown(busy(), currency=Currency("CNY", Decimal(2)))
     assert "this hour 3.00 CNY" in "\n".join(lines)

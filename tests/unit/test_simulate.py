@@ -1,4 +1,6 @@
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -122,6 +124,18 @@ def test_cheapest_is_judged_by_the_usage_of_each_call_and_passes_over_short_wind
     models = ("gpt-4o", "gpt-4.1", "gpt-4o-mini")
     found = simulate(tracker.ledger, other_rules(CATALOG, RuleFile(models, (), "cheapest")))
     assert {(row.instead, row.calls) for row in found.rows} == {("gpt-4o-mini", 1), ("gpt-4.1", 1)}
+
+
+def test_usage_of_a_meter_that_a_newer_version_counts_cannot_be_priced(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    path = tmp_path / "ledger.db"
+    with open_ledger(f"sqlite:///{path}") as ledger:
+        call(make_tracker(ledger, clock))
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("""UPDATE entries SET usage = '{"quantum":5}'""")
+        found = simulate(ledger, other_models(CATALOG, {"gpt-4o": "gpt-4o-mini"}))
+    assert (found.calls, found.unpriced, found.unpriced_spent) == (0, 1, BIG)
 
 
 def test_cached_lost_and_refused_calls_stay_as_they_are(

@@ -65,6 +65,35 @@ def test_an_even_past_gives_the_exact_end_of_the_month_for_all_and_for_each_grou
     assert total.span.end == datetime(2026, 4, 1, tzinfo=UTC)
 
 
+def test_a_group_that_costs_nothing_is_expected_to_cost_nothing_and_lacks_no_data(
+    store: Ledger, clock: FakeClock
+) -> None:
+    tracker = quiet(store, clock, Budget("feature:*", 5, "month"))
+    spend_daily(tracker, 2, 30, feature="chat")
+    for ago in range(5):
+        at = NOON - ago * DAY
+        usage = Usage(input=1000)
+        tracker.record_usage("my-own", usage, request_id=f"{ago}", at=at, feature="own")
+    forecaster = tracker.forecaster()
+    total, chat, own = forecaster.spend(["feature"])
+    assert (own.spent, own.expected, own.low) == (Decimal(0), Decimal(0), None)
+    assert str(own.basis) == "nothing spent in 4 days"
+    assert (total.unpriced, chat.unpriced, own.unpriced) == (5, 0, 5)
+    assert total.expected == chat.expected
+    (budget,) = (one for one in forecaster.budgets() if one.scope == "feature:own")
+    assert (budget.expected, budget.runs_out_at) == (Decimal(0), None)
+    assert budget.basis.method is Method.IDLE
+
+
+def test_budgets_that_nothing_is_said_of_are_known(store: Ledger, clock: FakeClock) -> None:
+    touched, hourly = Budget("global", 500, "month"), Budget("global", 5, "hour")
+    untouched = Budget("team:*", 5, "day")
+    tracker = quiet(store, clock, touched, hourly, untouched)
+    assert tracker.forecaster().left_out() == [touched, hourly, untouched]
+    spend(tracker, NOON, 1)
+    assert tracker.forecaster().left_out() == [hourly, untouched]
+
+
 def test_weekends_without_spending_are_a_profile_and_no_gap(
     store: Ledger, clock: FakeClock
 ) -> None:

@@ -185,6 +185,30 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'teleported'",
+        """usage = '{"quantum":5}'""",
+        "labels = '{broken'",
+        "tags = '3'",
+        "usage = '[]'",
+    ],
+)
+def test_an_entry_that_this_version_cannot_read_is_named(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "ledger.db"
+    with SQLiteLedger(path) as ledger:
+        write_one(ledger)
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute(f"UPDATE entries SET {change}")  # noqa: S608 - of this test
+        said = "an entry that cannot be read .id 1: .*newer version"
+        with pytest.raises(LedgerUnavailable, match=said):
+            list(ledger.entries())
+        if "usage" not in change:  # which is given as it is, since millions of rows are read so
+            with pytest.raises(LedgerUnavailable, match=said):
+                list(ledger.used())
+
+
 def columns(path: Path) -> dict[str, list[tuple[object, ...]]]:
     """Return the columns of every table and view, without their order numbers."""
     with closing(sqlite3.connect(path)) as db:

@@ -17,6 +17,7 @@ from llmcost_plugins.ledger import Status
 from llmcost_plugins.page import report_page, write_page
 from llmcost_plugins.periods import Period
 from llmcost_plugins.pricing.currencies import Currency
+from llmcost_plugins.usage import Trust, Usage
 from tests.unit.page.pages import NOW, Book, nano
 
 TAG = re.compile(r"<[^>]*>")
@@ -195,6 +196,8 @@ def test_estimated_and_unpriced_calls_are_always_told() -> None:
     book.add(NOW, nano("1"))
     assert "0 of 1 calls (0%) rest on an estimate." in words(book.page())
     assert "0 of 1 calls (0%) have no known price" in words(book.page())
+    book.add(NOW, 0, usage=Usage(input=1, trust=Trust.UNPRICED))
+    assert "each, 1 without a known price" in words(book.page())
 
 
 @pytest.mark.parametrize(
@@ -312,9 +315,29 @@ def test_a_page_is_written_for_its_owner_only_in_place_of_what_was_there(folder:
         ("absent/x.html", "No such file"),
         ("/dev/null", "no regular file"),
         ("a\0b", "null"),
+        ("x" * 300, "File name too long"),
     ],
 )
 def test_a_page_that_cannot_be_written_says_why(folder: Path, name: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         write_page(os.path.join(folder, name), "x")  # noqa: PTH118 - which takes a zero byte
     assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_nobody_may_look_into_is_named(unprivileged: Path) -> None:
+    locked = unprivileged / "locked"
+    locked.mkdir(mode=0o000)
+    with pytest.raises(ConfigurationError, match="Permission denied; name a file in a folder"):
+        write_page(locked / "report.html", "x")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_neither_followed_nor_replaced(folder: Path, *, there: bool) -> None:
+    target, link = folder / "target", folder / "link"
+    if there:
+        target.write_text("before")
+    link.symlink_to(target)
+    with pytest.raises(ConfigurationError, match="is a link; name the file itself"):
+        write_page(link, "x")
+    assert link.is_symlink()
+    assert target.exists() == there

@@ -523,6 +523,7 @@ def test_a_bad_field_is_refused_with_file_model_field_value_and_remedy(
             '"gtp-4o" = {discount = 0.1}',
             "entry states no price, and the price map has no such model; did",
         ),
+        ('"gtp-4o" = {discount = 0.1}', "'? A good line is: input_cost_per_token"),
         (
             '"house" = {max_output_tokens = 5}',
             "model 'house' cannot be used: its entry states no price",
