@@ -121,6 +121,7 @@ def _record(one: Forecast) -> Record:
         "expected_usd": _text(one.expected),
         "low_usd": _text(one.low),
         "high_usd": _text(one.high),
+        "band": _nominal(one),
         **_basis_record(one.basis),
     }
 
@@ -135,6 +136,7 @@ def _budget_record(one: BudgetForecast) -> Record:
         "expected": _text(one.expected),
         "low": _text(one.low),
         "high": _text(one.high),
+        "band": _nominal(one),
         "chance": _text(one.chance),
         "runs_out_at": _instant(one.runs_out_at),
         "at_the_earliest": _instant(one.at_the_earliest),
@@ -165,6 +167,11 @@ def _basis_record(basis: Basis) -> Record:
     }
 
 
+def _nominal(one: Forecast | BudgetForecast) -> str | None:
+    """Return in what part of all cases the truth lies in the band; of a rough one, nobody knows."""
+    return f"{NOMINAL}" if one.basis.is_sure and one.low is not None else None
+
+
 def _text(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount:f}"
 
@@ -186,4 +193,5 @@ def _amount(amount: Decimal | None, unit: Unit) -> str:
 def _band(one: Forecast | BudgetForecast, unit: Unit) -> str:
     if one.low is None or one.high is None:
         return "-"
-    return f"{_amount(one.low, unit)} - {_amount(one.high, unit)}"
+    rough = "" if one.basis.is_sure else "rough "
+    return f"{rough}{_amount(one.low, unit)} - {_amount(one.high, unit)}"

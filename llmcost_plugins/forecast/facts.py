@@ -19,7 +19,7 @@ class Basis:
         days: how many complete days it rests on.
         tries: on how many days of the past it was tried.
         error: by what part the days to come were off there, in the mean; `None` without a try.
-        is_sure: whether the band rests on enough tries; without, it is a wide guess.
+        is_sure: whether the band rests on enough of the past to be one of 80 %; else it is rough.
     """
 
     method: Method
@@ -46,7 +46,8 @@ class Forecast:
         span: the period.
         spent: what is spent of it.
         expected: what will be spent by its end; `None` where nothing tells.
-        low: the lower end of the band in which the truth lies in 80 % of cases; `None` without one.
+        low: the lower end of the band in which the truth lies in 80 % of cases, if `basis.is_sure`;
+            `None` without one.
         high: its upper end.
         basis: what it rests on.
     """
@@ -72,7 +73,7 @@ class BudgetForecast:
         spent: what has been settled.
         expected: what would be spent by the end, if nothing were refused; `None` where nothing
             tells, or without an end.
-        low: the lower end of its 80 % band.
+        low: the lower end of its band, see `Forecast`.
         high: its upper end.
         chance: how likely it is to run out before the end, or within `AHEAD` days without one.
         runs_out_at: when it is expected to; `None` unless it is. The current instant when it has.
