@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import accumulate, pairwise
 
 from llmcost_plugins.budgets import Unit
 from llmcost_plugins.forecast.bands import Method, Projection
@@ -50,6 +51,8 @@ class Forecast:
             `None` without one.
         high: its upper end.
         basis: what it rests on.
+        daily: what each day to come is expected to bring, what is left of today first; together,
+            all that is expected beyond *spent*.
     """
 
     group: tuple[str, ...]
@@ -59,6 +62,7 @@ class Forecast:
     low: Decimal | None
     high: Decimal | None
     basis: Basis
+    daily: tuple[Decimal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,14 @@ def ends_of(projection: Projection, spent: int) -> tuple[int | None, int | None,
         return spent + round(ahead), None, None
     low, high = (spent + round(ahead * factor) for factor in (projection.low, projection.high))
     return spent + round(ahead), low, high
+
+
+def daily_of(projection: Projection) -> list[int]:
+    """Return what each day to come brings, in whole numbers that add up to the rounded sum."""
+    upto = [0, *map(round, accumulate(projection.daily))]
+    if projection.daily:
+        upto[-1] = round(sum(projection.daily))
+    return [end - begin for begin, end in pairwise(upto)]
 
 
 def chance_of(projection: Projection, left: int) -> Decimal | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcost_plugins.forecast import Method, project
-from llmcost_plugins.forecast.facts import chance_of, ends_of, run_out
+from llmcost_plugins.forecast.facts import chance_of, daily_of, ends_of, run_out
 from tests.spending_series import KINDS, KNOWN, cover, dense
 
 DAYS = st.lists(st.integers(0, 10**13), max_size=100)
@@ -66,6 +66,7 @@ def test_the_forecast_of_any_past_is_in_its_band_and_always_the_same(
     assert (found.method is Method.NONE) == (not days)
     assert all(day >= 0 for day in found.daily)
     expected, low, high = ends_of(found, 5)
+    assert expected is None or sum(daily_of(found)) == expected - 5
     if low is not None and high is not None and expected is not None:
         assert 5 <= low <= high
         # The lower end of what was tried may lie above: each try came to more than was expected.
