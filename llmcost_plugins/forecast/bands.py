@@ -16,6 +16,7 @@ _TAIL: Final = (1 - NOMINAL) / 2
 _FEWEST_DAYS: Final = 3
 _FEWEST_TRIES: Final = 10  # with 8 of them, 65 % of the truth lies in the band
 _FEWEST_BUSY: Final = 8
+_FARTHEST: Final = 2  # times what is known
 _SPARSE: Final = 0.3
 _GUESS: Final = (0.6, 1.6)
 
@@ -131,7 +132,8 @@ def _drawn(days: Sequence[int], weights: Sequence[float]) -> Projection:
     tries, error = len(tests), sum(tests) / len(tests) if tests else None
     if sum(daily) <= 0:
         return Projection(Method.BOOTSTRAP, daily, tries=tries, error=error)
-    if sum(1 for day in days if day) < _FEWEST_BUSY:
+    busy = sum(1 for day in days if day)
+    if busy < _FEWEST_BUSY or len(weights) > _FARTHEST * len(days):
         return Projection(Method.BOOTSTRAP, daily, (), *_rough(days, weights), tries, error)
     ratios = drawn_ratios(known, weights)
     return Projection(Method.BOOTSTRAP, daily, tuple(ratios), *_ends(ratios), tries, error)
@@ -140,6 +142,7 @@ def _drawn(days: Sequence[int], weights: Sequence[float]) -> Projection:
 def _rough(days: Sequence[int], weights: Sequence[float]) -> tuple[float, float]:
     """Return a band where too little is known for one: a guess, wider where the days tell so."""
     known, (low, high) = typical(days), _GUESS
+    weights = weights[: _FARTHEST * len(days)]  # a longer way has no wider band, and takes longer
     if not any(known) or sum(weights) <= 0:
         return low, high
     lower, upper = _ends(drawn_ratios(known, weights))

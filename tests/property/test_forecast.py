@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llmcost_plugins.forecast import Method, project
 from llmcost_plugins.forecast.facts import chance_of, daily_of, ends_of, run_out
-from tests.spending_series import KINDS, KNOWN, cover, dense
+from tests.spending_series import KINDS, KNOWN, cover, dense, sparse
 
 DAYS = st.lists(st.integers(0, 10**13), max_size=100)
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -44,10 +44,13 @@ def test_two_weeks_with_few_busy_days_are_too_little_for_a_band_of_80_percent() 
     assert project(more, 0, [1.0] * 20).is_sure
 
 
-def test_a_period_longer_than_what_could_be_tried_has_a_rough_band() -> None:
+def test_a_period_far_longer_than_what_is_known_has_a_rough_band() -> None:
     days = dense(random.Random(1), 60)
     assert project(days, 0, [1.0] * 30).is_sure
     assert not project(days, 0, [1.0] * 60).is_sure
+    days = sparse(random.Random(1), 60)
+    assert project(days, 0, [1.0] * 120).is_sure
+    assert not project(days, 0, [1.0] * 121).is_sure
 
 
 def test_the_first_day_of_a_history_says_nothing_of_how_many_days_are_busy() -> None:
