@@ -17,6 +17,7 @@ _FEWEST_DAYS: Final = 3
 _FEWEST_TRIES: Final = 10  # with 8 of them, 65 % of the truth lies in the band
 _FEWEST_BUSY: Final = 8
 _FARTHEST: Final = 2  # times what is known
+_BEYOND: Final = 1.5  # times what was tried: the few tries of a long way make its band wide enough
 _SPARSE: Final = 0.3
 _GUESS: Final = (0.6, 1.6)
 
@@ -89,7 +90,7 @@ def _profiled(days: Sequence[int], first_weekday: int, weights: Sequence[float])
     ratios = back_test(days, first_weekday, weights[:ahead])
     tries = len(ratios)
     error = sum(abs(ratio - 1) for ratio in ratios) / tries if ratios else None
-    if tries < _FEWEST_TRIES or ahead < len(weights):
+    if tries < _FEWEST_TRIES or ahead * _BEYOND < len(weights):
         return Projection(Method.PROFILE, daily, (), *_rough(days, weights), tries, error)
     middle = median(ratios)
     # What was always too low is corrected as far as the tries tell: the level knows no growth.

@@ -46,8 +46,8 @@ def test_two_weeks_with_few_busy_days_are_too_little_for_a_band_of_80_percent() 
 
 def test_a_period_far_longer_than_what_is_known_has_a_rough_band() -> None:
     days = dense(random.Random(1), 60)
-    assert project(days, 0, [1.0] * 30).is_sure
-    assert not project(days, 0, [1.0] * 60).is_sure
+    assert project(days, 0, [1.0] * 55).is_sure  # a way of 37 days could be tried ten times
+    assert not project(days, 0, [1.0] * 56).is_sure
     days = sparse(random.Random(1), 60)
     assert project(days, 0, [1.0] * 120).is_sure
     assert not project(days, 0, [1.0] * 121).is_sure
