@@ -141,6 +141,7 @@ def _record(one: Forecast, currency: Currency | None) -> Record:
         **money_record("expected", one.expected, currency),
         **money_record("low", one.low, currency),
         **money_record("high", one.high, currency),
+        "band": _nominal(one),
         **_basis_record(one.basis),
         "unpriced": one.unpriced,
     }
@@ -156,6 +157,7 @@ def _budget_record(one: BudgetForecast) -> Record:
         "expected": _text(one.expected),
         "low": _text(one.low),
         "high": _text(one.high),
+        "band": _nominal(one),
         "chance": _text(one.chance),
         "runs_out_at": _instant(one.runs_out_at),
         "at_the_earliest": _instant(one.at_the_earliest),
@@ -186,6 +188,11 @@ def _basis_record(basis: Basis) -> Record:
     }
 
 
+def _nominal(one: Forecast | BudgetForecast) -> str | None:
+    """Return in what part of all cases the truth lies in the band; of a rough one, nobody knows."""
+    return f"{NOMINAL}" if one.basis.is_sure and one.low is not None else None
+
+
 def _text(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount:f}"
 
@@ -207,4 +214,5 @@ def _amount(amount: Decimal | None, unit: Unit) -> str:
 def _band(one: Forecast | BudgetForecast, show: Callable[[Decimal], str]) -> str:
     if one.low is None or one.high is None:
         return "-"
-    return f"{show(one.low)} - {show(one.high)}"
+    rough = "" if one.basis.is_sure else "rough "
+    return f"{rough}{show(one.low)} - {show(one.high)}"

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from llmcost_plugins.budgets import BudgetStatus
+from llmcost_plugins.forecast import Forecast
 from llmcost_plugins.reporter import CostReporter, Report
 
 DEFAULT_GROUPS: Final = ("feature", "team")
@@ -25,6 +26,7 @@ class Overview:
         budgets: how budgets stand, now and not in the span.
         at: when this was put together.
         zone: whose days and hours.
+        forecast: how the span will end; `None` where that is not known.
     """
 
     models: Report
@@ -33,15 +35,17 @@ class Overview:
     budgets: tuple[BudgetStatus, ...]
     at: datetime
     zone: tzinfo
+    forecast: Forecast | None = None
 
 
-def overview(
+def overview(  # noqa: PLR0913 - the parts of a page
     reporter: CostReporter,
     found: Report,
     by: Sequence[str] = DEFAULT_GROUPS,
     *,
     now: datetime,
     budgets: Sequence[BudgetStatus] = (),
+    forecast: Forecast | None = None,
 ) -> Overview:
     """Look closer at the span of a report.
 
@@ -54,6 +58,7 @@ def overview(
         by: what to break the spending down by, beside time and model; see `CostReporter.report`.
         now: the current instant.
         budgets: how budgets stand.
+        forecast: how the span will end, see `Forecaster.rest_of`.
 
     Raises:
         ConfigurationError: a group means nothing.
@@ -69,4 +74,4 @@ def overview(
         if all(part.total == parts[0].total for part in parts):
             break
     models, times, *groups = parts
-    return Overview(models, times, tuple(groups), tuple(budgets), now, reporter.zone)
+    return Overview(models, times, tuple(groups), tuple(budgets), now, reporter.zone, forecast)

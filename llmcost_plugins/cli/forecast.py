@@ -44,9 +44,10 @@ _FINDING = 1
 def forecast(by: str, period: str, top: int, form: str) -> int:
     """Say how the period will end, and when each budget runs out.
 
-    With the band in which the truth lies in 80 of 100 cases, and what it rests on. The exit status
-    is 1 if a budget has run out, or is expected to before its period ends. In the currency of
-    LLMCOST_CURRENCY, if that is set; budgets are in USD.
+    With the band in which the truth lies in 80 of 100 cases, or a rough one where too little is
+    known for that, and what it rests on. The exit status is 1 if a budget has run out, or is
+    expected to before its period ends. In the currency of LLMCOST_CURRENCY, if that is set; budgets
+    are in USD.
     """
     settings = Settings.from_env()
     groups = [group.strip() for group in by.split(",") if group.strip()]
@@ -85,7 +86,7 @@ def _say_what_is_missing(total: Forecast, left_out: Sequence[Budget]) -> None:
     elif total.low is None:
         click.echo(f"as much a day as so far, and no band: {total.basis}", err=True)
     elif not total.basis.is_sure:
-        click.echo(f"the band is a wide guess: {total.basis}", err=True)
+        click.echo(f"the band is a rough one, not of 80 %: {total.basis}", err=True)
     if left_out:
         names = ", ".join(f"{one.scope} per {one.per}" for one in left_out)
         words = "no call counts in them yet, or no daily sums are kept of them"

@@ -155,12 +155,15 @@ def _groups(by: str | None, *, is_page: bool) -> list[str]:
 def _page(
     reporter: CostReporter, found: Report, by: list[str], store: Ledger, settings: Settings
 ) -> str:
+    from llmcost_plugins.forecast import Forecaster
     from llmcost_plugins.page import report_page
 
     now = utc_now()
     limits = Limits(store, settings.budgets_in_force(), settings.timezone)
     budgets = budget_statuses(store, limits.book(now).budgets, now, settings.timezone)
-    closer = overview(reporter, found, by, now=now, budgets=budgets)
+    forecaster = Forecaster(store, limits, clock=lambda: now, zone=settings.timezone)
+    ahead = forecaster.rest_of(found.span)
+    closer = overview(reporter, found, by, now=now, budgets=budgets, forecast=ahead)
     if store.exists():
         for part in closer.groups if closer.models.rows else [closer.models]:
             _say_what_is_odd(part)

@@ -1,6 +1,5 @@
 """How far a forecast may be off: by what it would have been off on days that are over. Pure."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,17 +8,18 @@ from statistics import median
 from typing import Final
 
 from llmcost_plugins.forecast.daily import TWO_WEEKS, expect
+from llmcost_plugins.forecast.draws import STUDENT, drawn_ratios, typical
 
 NOMINAL: Final = 0.8
 """The part of all cases in which the truth lies in the band."""
 _TAIL: Final = (1 - NOMINAL) / 2
 _FEWEST_DAYS: Final = 3
-_FEWEST_TRIES: Final = 8
+_FEWEST_TRIES: Final = 10  # with 8 of them, 65 % of the truth lies in the band
+_FEWEST_BUSY: Final = 8
+_FARTHEST: Final = 2  # times what is known
+_BEYOND: Final = 1.5  # times what was tried: the few tries of a long way make its band wide enough
 _SPARSE: Final = 0.3
-_WIDE: Final = (0.6, 1.6)
-_STUDENT: Final = 0.66  # (z * z + 1) / 4, where z is the normal distribution's 90th percentile
-_ROUNDS: Final = 400
-_SEED: Final = 20_260_228
+_GUESS: Final = (0.6, 1.6)
 
 
 class Method(StrEnum):
@@ -44,7 +44,8 @@ class Projection:
     Attributes:
         method: how it was made.
         daily: what each day is expected to bring; the first one is what is left of today.
-        ratios: by what the sum may have to be multiplied, sorted; empty without a band.
+        ratios: by what the sum may have to be multiplied, sorted; empty where too little is known
+            for a band of 80 %.
         low: the factor at the lower end of the band.
         high: the factor at its upper end.
         tries: on how many days of the past the forecast was tried.
@@ -61,8 +62,8 @@ class Projection:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the band rests on enough of the past."""
-        return self.method is Method.BOOTSTRAP or self.tries >= _FEWEST_TRIES
+        """Whether the band rests on enough of the past; without, it is a rough one."""
+        return bool(self.ratios)
 
 
 def project(days: Sequence[int], first_weekday: int, weights: Sequence[float]) -> Projection:
@@ -93,9 +94,8 @@ def _profiled(days: Sequence[int], first_weekday: int, weights: Sequence[float])
     ratios = back_test(days, first_weekday, weights[:ahead])
     tries = len(ratios)
     error = sum(abs(ratio - 1) for ratio in ratios) / tries if ratios else None
-    if tries < _FEWEST_TRIES or ahead * 2 < len(weights):
-        few = min(tries, _FEWEST_TRIES - 1)
-        return Projection(Method.PROFILE, daily, (), *_WIDE, tries=few, error=error)
+    if tries < _FEWEST_TRIES or ahead * _BEYOND < len(weights):
+        return Projection(Method.PROFILE, daily, (), *_rough(days, weights), tries, error)
     middle = median(ratios)
     # What was always too low is corrected as far as the tries tell: the level knows no growth.
     drift = 1 + (middle - 1) * tries / (tries + ahead)
@@ -103,7 +103,8 @@ def _profiled(days: Sequence[int], first_weekday: int, weights: Sequence[float])
         drift = 1.0
     # The tries overlap, so they are worth tries / ahead of them: as wide as Student's distribution
     # is beside the normal one at this band's ends, to the first order. Without it 68 % are covered.
-    stretch = 1 + _STUDENT * ahead / tries
+    # And of what n values are drawn from, their range is only (n - 1) / (n + 1), were all alike.
+    stretch = (1 + STUDENT * ahead / tries) * (tries + 1) / (tries - 1)
     spread = sorted(max(0.0, middle + (ratio - middle) * stretch) / drift for ratio in ratios)
     corrected = tuple(day * drift for day in daily)
     return Projection(Method.PROFILE, corrected, tuple(spread), *_ends(spread), tries, error)
@@ -129,23 +130,28 @@ def _ends(ratios: Sequence[float]) -> tuple[float, float]:
 
 
 def _drawn(days: Sequence[int], weights: Sequence[float]) -> Projection:
-    mean = sum(days) / len(days)
+    known = typical(days)
+    mean = sum(known) / len(known)
     daily = tuple(mean * weight for weight in weights)
-    expected = sum(daily)
-    # The same past gives the same forecast: a seed of its own, and not the process's generator.
-    draw = random.Random(_SEED)  # noqa: S311 - no secret
-    part, whole = weights[0], len(weights) - 1
-    sums = []
-    for _ in range(_ROUNDS):
-        known = draw.choices(days, k=len(days))  # what if the past had gone otherwise
-        ahead = draw.choices(known, k=whole + 1)
-        sums.append(ahead[0] * part + sum(ahead[1:]))
     tests = _mean_test(days, weights)
-    error = sum(tests) / len(tests) if tests else None
-    if expected <= 0:
-        return Projection(Method.BOOTSTRAP, daily, tries=len(tests), error=error)
-    ratios = sorted(one / expected for one in sums)
-    return Projection(Method.BOOTSTRAP, daily, tuple(ratios), *_ends(ratios), len(tests), error)
+    tries, error = len(tests), sum(tests) / len(tests) if tests else None
+    if sum(daily) <= 0:
+        return Projection(Method.BOOTSTRAP, daily, tries=tries, error=error)
+    busy = sum(1 for day in days if day)
+    if busy < _FEWEST_BUSY or len(weights) > _FARTHEST * len(days):
+        return Projection(Method.BOOTSTRAP, daily, (), *_rough(days, weights), tries, error)
+    ratios = drawn_ratios(known, weights)
+    return Projection(Method.BOOTSTRAP, daily, tuple(ratios), *_ends(ratios), tries, error)
+
+
+def _rough(days: Sequence[int], weights: Sequence[float]) -> tuple[float, float]:
+    """Return a band where too little is known for one: a guess, wider where the days tell so."""
+    known, (low, high) = typical(days), _GUESS
+    weights = weights[: _FARTHEST * len(days)]  # a longer way has no wider band, and takes longer
+    if not any(known) or sum(weights) <= 0:
+        return low, high
+    lower, upper = _ends(drawn_ratios(known, weights))
+    return min(low, lower), max(high, upper)
 
 
 def _mean_test(days: Sequence[int], weights: Sequence[float]) -> list[float]:
@@ -153,7 +159,7 @@ def _mean_test(days: Sequence[int], weights: Sequence[float]) -> list[float]:
     ahead = len(weights)
     found = []
     for origin in range(TWO_WEEKS, len(days) - ahead + 1):
-        forecast = sums[origin] / origin * sum(weights)
+        forecast = (sums[origin] - days[0]) / (origin - 1) * sum(weights)
         if forecast > 0:
             came = sum(_weighted(days[origin : origin + ahead], weights))
             found.append(abs(came / forecast - 1))

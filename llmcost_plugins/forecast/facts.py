@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import accumulate, pairwise
 
 from llmcost_plugins.budgets import Unit
 from llmcost_plugins.forecast.bands import Method, Projection
@@ -19,7 +20,7 @@ class Basis:
         days: how many complete days it rests on.
         tries: on how many days of the past it was tried.
         error: by what part the days to come were off there, in the mean; `None` without a try.
-        is_sure: whether the band rests on enough tries; without, it is a wide guess.
+        is_sure: whether the band rests on enough of the past to be one of 80 %; else it is rough.
     """
 
     method: Method
@@ -48,10 +49,13 @@ class Forecast:
         span: the period.
         spent: what is spent of it.
         expected: what will be spent by its end; `None` where nothing tells.
-        low: the lower end of the band in which the truth lies in 80 % of cases; `None` without one.
+        low: the lower end of the band in which the truth lies in 80 % of cases, if `basis.is_sure`;
+            `None` without one.
         high: its upper end.
         basis: what it rests on.
         unpriced: how many calls of the period have no known price, and are missing in all amounts.
+        daily: what each day to come is expected to bring, what is left of today first; together,
+            all that is expected beyond *spent*.
     """
 
     group: tuple[str, ...]
@@ -62,6 +66,7 @@ class Forecast:
     high: Decimal | None
     basis: Basis
     unpriced: int
+    daily: tuple[Decimal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class BudgetForecast:
         spent: what has been settled.
         expected: what would be spent by the end, if nothing were refused; `None` where nothing
             tells, or without an end.
-        low: the lower end of its 80 % band.
+        low: the lower end of its band, see `Forecast`.
         high: its upper end.
         chance: how likely it is to run out before the end, or within `AHEAD` days without one.
         runs_out_at: when it is expected to; `None` unless it is. The current instant when it has.
@@ -126,6 +131,14 @@ def ends_of(projection: Projection, spent: int) -> tuple[int | None, int | None,
         return spent + round(ahead), None, None
     low, high = (spent + round(ahead * factor) for factor in (projection.low, projection.high))
     return spent + round(ahead), low, high
+
+
+def daily_of(projection: Projection) -> list[int]:
+    """Return what each day to come brings, in whole numbers that add up to the rounded sum."""
+    upto = [0, *map(round, accumulate(projection.daily))]
+    if projection.daily:
+        upto[-1] = round(sum(projection.daily))
+    return [end - begin for begin, end in pairwise(upto)]
 
 
 def chance_of(projection: Projection, left: int) -> Decimal | None:

@@ -13,6 +13,7 @@ from llmcost_plugins.forecast.facts import (
     Forecast,
     basis_of,
     chance_of,
+    daily_of,
     ends_of,
     run_out,
 )
@@ -31,6 +32,7 @@ AHEAD: Final = 90
 FORECAST_GROUPS: Final = tuple(group for group in GROUPS if group not in {"slot", "status"})
 """What a forecast can be grouped by."""
 TOP: Final = 50
+_FAR: Final = timedelta(days=366)
 _KEPT: Final = frozenset({"model", "provider", "feature", "team", "project"})
 _PERSONS: Final = frozenset({"user", "session"})
 _SHORTER: Final = frozenset({Period.HOUR})
@@ -92,6 +94,26 @@ class Forecaster:
             ]
             found += sorted(each, key=lambda one: (-(one.expected or one.spent), one.group))
         return found
+
+    def rest_of(self, span: Window) -> Forecast | None:
+        """Forecast how any span will end, of all calls together.
+
+        `None` for one that is over, has not begun, has no end or none within a year, or one that
+        does not end with a day.
+
+        Raises:
+            LedgerUnavailable: the ledger cannot be read.
+        """
+        now = self._clock()
+        if span.start is None or span.end is None or now not in span or not self._ledger.exists():
+            return None
+        last = (span.end - timedelta(microseconds=1)).astimezone(self._zone).date()
+        if span.end - now > _FAR or span.end != self._end_of(last):
+            return None
+        history = History(self._ledger, (), now, self._zone)
+        weights = [share_left_today(self._ledger, now, self._zone), *self._whole_days(now, span)]
+        total = CostReporter(self._ledger, self._zone).over(span, ()).total
+        return self._forecast((), span, history, weights, total)
 
     def budgets(self, *, top: int = TOP) -> list[BudgetForecast]:
         """Say where each bucket is heading that has a limit, the fullest first.
@@ -165,7 +187,10 @@ class Forecaster:
             None if one is None else nano_to_usd(one) for one in ends_of(projection, spent)
         )
         basis = basis_of(projection, len(past.days))
-        return Forecast(group, span, nano_to_usd(spent), expected, low, high, basis, unpriced)
+        daily = tuple(map(nano_to_usd, daily_of(projection)))
+        return Forecast(
+            group, span, nano_to_usd(spent), expected, low, high, basis, unpriced, daily
+        )
 
     def _outlook(  # noqa: PLR0913, PLR0917 - the facts of a bucket
         self,

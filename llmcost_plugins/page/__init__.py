@@ -8,10 +8,12 @@ from pathlib import Path
 
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.overview import Overview
+from llmcost_plugins.page.ahead import forecast_of
 from llmcost_plugins.page.amounts import Amounts
 from llmcost_plugins.page.charts import hatching
 from llmcost_plugins.page.markup import Markup, joined, tag
-from llmcost_plugins.page.spending import by_group, models_table, over_time, savings_over_time
+from llmcost_plugins.page.over_time import over_time, savings_over_time
+from llmcost_plugins.page.spending import by_group, models_table
 from llmcost_plugins.page.standing import budget_bars
 from llmcost_plugins.page.tiles import notes, tiles
 from llmcost_plugins.page.timeline import timeline
@@ -94,7 +96,7 @@ def _panels(found: Overview, amounts: Amounts) -> Iterator[Markup]:
     if not found.models.rows:
         yield _panel("Spending", tag("p", "No calls are recorded in this span.", class_="soft"))
     else:
-        axis = timeline(found)
+        axis = timeline(found, to_the_end=forecast_of(found) is not None)
         if total.cost > 0:
             yield _panel(f"Spend by {axis.unit} and model", over_time(found, axis, amounts))
     if any(one.limit is not None for one in found.budgets):

@@ -66,8 +66,8 @@ def columns(
     ]
     zones = [
         tag(
-            "rect", tag("title", hint), class_="hit", x=_percent(place / slots), y=_ABOVE,
-            width=_percent(1 / slots), height=_HEIGHT,
+            "rect", tag("title", hint), class_="hit", x=percent_of(place / slots), y=_ABOVE,
+            width=percent_of(1 / slots), height=_HEIGHT,
         )
         for place, hint in enumerate(hints)
     ]  # fmt: skip
@@ -84,7 +84,7 @@ def columns(
 def share_bar(part: int, whole: int, colour: str) -> Markup:
     """Return a bar that is filled so far; nothing to read, the number stands beside it."""
     filled = max(0.0, min(1.0, part / whole)) if whole > 0 else 0.0
-    rect = tag("rect", class_=colour, width=_percent(filled), height=6, rx=3)
+    rect = tag("rect", class_=colour, width=percent_of(filled), height=6, rx=3)
     track = tag("rect", class_="track", width="100%", height=6, rx=3)
     return tag("svg", track, rect, class_="bar", width="100%", height=6, aria_hidden="true")
 
@@ -102,11 +102,11 @@ def budget_bar(limit: int, spent: int, held: int, projected: int, colour: str) -
         if end <= start:
             return None
         return tag(
-            "rect", class_=class_, x=_percent(start / top), width=_percent((end - start) / top),
+            "rect", class_=class_, x=percent_of(start / top), width=percent_of((end - start) / top),
             y=4 + inset, height=16 - 2 * inset, rx=2,
         )  # fmt: skip
 
-    mark = _percent(limit / top)
+    mark = percent_of(limit / top)
     return tag(
         "svg",
         piece("track", 0, limit),
@@ -140,7 +140,7 @@ def limit_swatch() -> Markup:
 def _column(
     stack: Sequence[int], colours: Sequence[str], left: float, width: float, top: int
 ) -> Markup:
-    x, wide = _percent(left + width * (1 - _FILLED) / 2), _percent(width * _FILLED)
+    x, wide = percent_of(left + width * (1 - _FILLED) / 2), percent_of(width * _FILLED)
     foot = float(_ABOVE + _HEIGHT)
     pieces: list[Markup] = []
     for size, colour in zip(stack, colours, strict=True):
@@ -165,12 +165,13 @@ def _marks(steps: Sequence[Step], slots: int) -> list[Markup]:
     return [
         tag(
             "text", step.mark, class_="tick" if place % seldom == 0 else "tick wide",
-            x=_percent((place + 0.5) / slots), y=_ABOVE + _HEIGHT + 18, text_anchor="middle",
+            x=percent_of((place + 0.5) / slots), y=_ABOVE + _HEIGHT + 18, text_anchor="middle",
         )
         for place, step in enumerate(steps)
         if place % often == 0
     ]  # fmt: skip
 
 
-def _percent(part: float) -> str:
+def percent_of(part: float) -> str:
+    """Return a part of the width."""
     return f"{100 * part:.3f}".rstrip("0").rstrip(".") + "%"

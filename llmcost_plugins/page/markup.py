@@ -1,5 +1,6 @@
 """Elements of HTML and SVG, in which text is text: whatever it holds, it is never markup."""
 
+from collections.abc import Iterable
 from html import escape
 
 from llmcost_plugins.wording import printable
@@ -53,6 +54,11 @@ def label(text: str, most: int = 60) -> Markup:
 def short(text: str, most: int) -> str:
     """Return a text of at most so many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def head(names: Iterable[str]) -> Markup:
+    """Return the head of a table."""
+    return tag("thead", tag("tr", *(tag("th", name, scope="col") for name in names)))
 
 
 def _text(value: str | float) -> str:

@@ -52,10 +52,14 @@ class Timeline:
         return time if self.unit == "hour" else _key(date.fromisoformat(time), self.unit)
 
 
-def timeline(found: Overview) -> Timeline:
+def timeline(found: Overview, *, to_the_end: bool = False) -> Timeline:
     """Return the axis of an overview, up to now, or to its last call should that be later.
 
-    One of more than a quarter begins with the first call.
+    One of more than a quarter begins with the first call; hours end with the one that runs.
+
+    Args:
+        found: the overview.
+        to_the_end: whether the rest of a span that runs is on it, too.
     """
     times = [row.group[0] for row in found.times.rows]
     span = found.models.span
@@ -66,7 +70,8 @@ def timeline(found: Overview) -> Timeline:
     days = [date.fromisoformat(time) for time in times]
     last = found.at
     if span.end is not None:
-        last = min(last, span.end - timedelta(microseconds=1))
+        end = span.end - timedelta(microseconds=1)
+        last = end if to_the_end else min(last, end)
     after = max([last.astimezone(found.zone).date(), *days])
     first = min(days, default=after)
     if span.start is not None:

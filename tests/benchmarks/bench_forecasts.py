@@ -1,4 +1,4 @@
-"""Forecasts of 90 days, and what-if over many entries."""
+"""Forecasts of 90 days, how often their bands hold, and what-if over many entries."""
 
 import math
 import random
@@ -17,11 +17,13 @@ from llmcost_plugins.rules import Rule
 from llmcost_plugins.simulate import other_models, other_prices, other_rules, simulate
 from llmcost_plugins.testing import FakeClock
 from llmcost_plugins.tracker import CostTracker
+from tests.spending_series import KINDS, KNOWN, cover
 from tools.make_large_ledger import fill
 
 COUNT = 1_000_000
 UNTIL = datetime(2026, 4, 1, tzinfo=UTC)
 ROUNDS = 15
+SERIES = 1_000
 
 
 def _days(count: int) -> list[int]:
@@ -40,6 +42,17 @@ def test_a_forecast_of_a_month_from_90_days(kind: str) -> None:
         project(days, 0, [0.5, *([1.0] * 27)])
         seconds.append(time.perf_counter() - start)
     print(f"\nforecast of 28 days from 90, {kind}: {min(seconds) * 1e3:.1f} ms; target 20 ms")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_part_of_month_ends_in_the_band(kind: str) -> None:
+    for known in KNOWN:
+        found = cover(KINDS[kind], known, SERIES)
+        sure, rough = max(1, found.sure), max(1, found.rough)
+        print(
+            f"\n{kind}, {known} days: {found.held / sure:.1%} of {found.sure} bands of 80 %, "
+            f"{found.rough_held / rough:.1%} of {found.rough} rough ones"
+        )
 
 
 def test_a_forecast_out_of_a_ledger_of_a_million_entries(tmp_path: Path) -> None:

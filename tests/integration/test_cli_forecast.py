@@ -53,6 +53,7 @@ def test_the_forecast_as_json_says_what_it_rests_on_and_a_budget_that_lasts_is_n
     assert {key: row[key] for key in row if key != "feature"} == found["total"]
     total = found["total"]
     assert (total["method"], total["days"], total["sure"]) == ("weekday profile", 60, True)
+    assert total["band"] == "0.8"
     assert Decimal(total["low_usd"]) <= Decimal(total["expected_usd"]) <= Decimal(total["high_usd"])
     days = (datetime.fromisoformat(found["until"]) - datetime.fromisoformat(found["since"])).days
     assert abs(Decimal(total["expected_usd"]) - 2 * days) <= 2
@@ -85,7 +86,7 @@ def test_a_budget_that_runs_out_is_a_finding_with_a_date(llmcost: Run, tmp_path:
     [
         (0, "nothing is recorded yet"),
         (1, "as much a day as so far, and no band: too little data: 1 day"),
-        (5, "the band is a wide guess: weekday profile, 5 days, low confidence"),
+        (5, "the band is a rough one, not of 80 %: weekday profile, 5 days, low confidence"),
     ],
 )
 def test_too_little_data_is_said_in_clear_words(
@@ -96,6 +97,15 @@ def test_too_little_data_is_said_in_clear_words(
     done = llmcost("forecast")
     assert done.returncode == 0
     assert words in done.stderr
+
+
+def test_a_rough_band_is_never_said_to_be_one_of_80_percent(llmcost: Run, tmp_path: Path) -> None:
+    spend(tmp_path, 5)
+    budgets = {"LLMCOST_BUDGETS": "global=1000/year"}
+    assert "rough $" in llmcost("forecast", "--period", "year", **budgets).stdout
+    found = json.loads(llmcost("forecast", "--format", "json", **budgets).stdout)
+    for one in (found["total"], *found["rows"], *found["budgets"]):
+        assert (one["sure"], one["band"]) == (False, None)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -69,6 +70,47 @@ def test_it_asks_for_nothing_says_nothing_and_fits(
     bar = "document.querySelector('.plot .s0')"
     assert browser.evaluate(f"getComputedStyle({bar}).fill") != "rgb(0, 0, 0)"
     assert browser.evaluate(f"{bar}.getBoundingClientRect().height") > 50
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a page of a span that ends in three weeks, after five weeks of calls."""
+    folder = tmp_path_factory.mktemp("month")
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    tracker = CostTracker.from_env(ledger=url)
+    now = tracker.now()
+    for ago in range(36):
+        usage = Usage(input=400_000 * (1 + ago % 3))
+        tracker.record_usage("gpt-4o", usage, request_id=f"r{ago}", at=now - timedelta(days=ago))
+    tracker.close()
+    path = folder / "report.html"
+    dates = [(now + timedelta(days=days)).date().isoformat() for days in (-9, 21)]
+    done = run_llmcost(
+        folder, "report", "--format", "html", "-o", str(path), "--since", dates[0],
+        "--until", dates[1], LLMCOST_LEDGER=url,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("width", "media"), [(1280, "screen"), (400, "screen"), (700, "print")])
+def test_the_rest_of_a_month_is_drawn_within_the_page(
+    browser: Page, month: Path, width: int, media: str, *, dark: bool
+) -> None:
+    browser.open(month.as_uri(), width, dark=dark, media=media)
+    assert browser.complaints == []
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    boxes = browser.evaluate(
+        "[...document.querySelectorAll('.plot .expected, .end rect')].map("
+        "one => one.getBoundingClientRect()).map(one => [one.left, one.right, one.height])"
+    )
+    assert len(boxes) >= 20
+    for left, right, height in boxes:
+        assert 0 <= left < right <= width
+        assert height > 0
+    stroke = browser.evaluate("getComputedStyle(document.querySelector('.plot .expected')).stroke")
+    assert stroke != "none"
 
 
 def test_its_totals_are_those_of_the_ledger(browser: Page, written: tuple[Path, Decimal]) -> None:
