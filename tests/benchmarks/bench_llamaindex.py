@@ -13,7 +13,11 @@ from typing import Any, Final
 import pytest
 from llama_index.core import Settings
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.span_handlers import NullSpanHandler
 from llama_index.core.llms import LLMMetadata, MockLLM
+from llama_index_instrumentation import get_dispatcher
 
 from llmcost_llamaindex import install, uninstall
 from llmcost_plugins import CostTracker
@@ -82,6 +86,34 @@ def test_recorder_and_gate_on_a_bare_call_of_llamaindex(tracker: CostTracker) ->
     measured = compare(plain, recorded, calls=1)
     what = f"{CALLS} complete with recorder, gate, three budgets, SQLite"
     tell(what, f"{CALLS} bare MockLLM.complete", measured, "2x")
+
+
+class Silent(BaseEventHandler):
+    """What any handler costs with LlamaIndex: it does nothing."""
+
+    def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        pass
+
+
+def test_a_handler_of_llamaindex_that_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    llm, root = PricedMock(max_tokens=100), get_dispatcher()
+    events, spans = [*root.event_handlers, Silent()], [*root.span_handlers, NullSpanHandler()]
+
+    def plain() -> None:
+        for _ in range(CALLS):
+            llm.complete("hi")
+
+    def handled() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(root, "event_handlers", events)
+            patched.setattr(root, "span_handlers", spans)
+            plain()
+
+    measured = compare(plain, handled, calls=1)
+    print(
+        f"\nan event handler and a span handler of LlamaIndex that do nothing: "
+        f"{measured.ratio:.2f}x of a bare MockLLM.complete ({measured.base_us / CALLS:.1f} us)"
+    )
 
 
 def test_a_streamed_token_of_llamaindex(tracker: CostTracker) -> None:

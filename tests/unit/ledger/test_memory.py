@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from llmcost_plugins.budgets import Budget
-from llmcost_plugins.errors import ConfigurationError, LedgerUnavailable
+from llmcost_plugins.errors import ConfigurationError, LedgerUnavailable, Refusal
 from llmcost_plugins.ledger import Ledger, open_ledger
 from llmcost_plugins.ledger.memory import MemoryLedger
 from llmcost_plugins.testing.ledger_contract import NOON, USD, make_call, make_hold, outcome
@@ -135,3 +135,12 @@ def test_a_forked_child_of_a_busy_process_goes_on_with_a_copy() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{[21] * 8} ['first']\n"
+
+
+def test_a_model_whose_name_has_no_form_in_utf_8_is_refused_as_any_other() -> None:
+    ledger = MemoryLedger()
+    refusal = Refusal("global", "total", 1, 1, 0, 0, 5, None, may_fall_back=True)
+    for _ in range(2):
+        ledger.record_refusal(replace(make_call(), model="m\ud800"), refusal)
+    (entry,) = ledger.entries()
+    assert (entry.call.model, entry.count) == ("m\ud800", 2)

@@ -15,7 +15,13 @@ import pytest
 from llmcost_plugins.budgets import Budget
 from llmcost_plugins.errors import ConfigurationError, LedgerUnavailable
 from llmcost_plugins.ledger import Ledger, open_ledger
-from llmcost_plugins.ledger.database import APPLICATION_ID, BUSY_TIMEOUT_S, SCHEMA_VERSION
+from llmcost_plugins.ledger.database import (
+    APPLICATION_ID,
+    BUSY_TIMEOUT_S,
+    LOG_PAGES,
+    PAGE_BYTES,
+    SCHEMA_VERSION,
+)
 from llmcost_plugins.ledger.sqlite import SQLiteLedger
 from llmcost_plugins.testing.ledger_contract import NOON, USD, make_call, make_hold, outcome
 
@@ -116,6 +122,17 @@ def test_the_url_says_how_durable_a_commit_is(path: Path, query: str, level: int
     ledger = SQLiteLedger.from_url(f"sqlite:///{path}{query}")
     with ledger, ledger._database.writing() as db:
         assert db.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+@pytest.mark.parametrize("query", ["", "?sync=full"])
+def test_some_hundred_calls_share_the_wait_for_the_disk(path: Path, query: str) -> None:
+    with SQLiteLedger.from_url(f"sqlite:///{path}{query}") as ledger:
+        for _ in range(300):
+            write_one(ledger)
+        # The log was not copied into the file yet: from then on it is written anew.
+        pages = path.with_name("ledger.db-wal").stat().st_size // PAGE_BYTES
+        assert 1500 < pages < LOG_PAGES
+    assert not path.with_name("ledger.db-wal").exists()
 
 
 def test_a_relative_path_and_a_home_are_understood(
