@@ -8,6 +8,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
 from llmcost_langchain import FallbackRouter
 from llmcost_plugins import (
@@ -83,6 +84,16 @@ def test_one_model_in_place_of_a_list_is_refused(make_model: MakeModel) -> None:
         FallbackRouter(single)
     with pytest.raises(ConfigurationError, match="is one model"):
         FallbackRouter("openai:gpt-4o")
+
+
+def test_a_model_of_another_framework_is_refused_without_showing_its_key() -> None:
+    class Other(BaseModel):  # as LlamaIndex's are, whose repr has every field
+        api_key: str
+
+    with pytest.raises(ConfigurationError) as caught:
+        FallbackRouter([Other(api_key="sk-secret")])  # type: ignore[list-item]  # what users get wrong
+    assert "models has a Other, which is neither a chat model of LangChain" in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
 
 
 def test_a_model_that_comes_twice_is_asked_once(
