@@ -99,7 +99,8 @@ A switch is `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`.
 ### `{VARIABLE}`
 
 Whether every call of the process by LangChain or LlamaIndex is recorded and held for, once
-`llmcost_langchain` or `llmcost_llamaindex` has been imported somewhere. It cannot stand in the file.
+`llmcost_langchain` or `llmcost_llamaindex` has been imported somewhere. It cannot stand in the
+file.
 
 - **Type:** switch
 - **Default:** off
