@@ -40,7 +40,7 @@ class BudgetEvent:
     Attributes:
         kind: what has happened.
         scope: the scope with its value, e.g. ``user:u1``.
-        period: the budget's period, or ``run``.
+        period: the budget's period, ``run`` or ``block``.
         unit: what the budget counts.
         limit: the limit; for an anomaly, what is usual.
         spent: what is spent; for an anomaly, today.

@@ -102,8 +102,9 @@ def judge(
 
 
 def period_in_words(bucket: Bucket) -> str:
-    """Return what a bucket's budget is per, for people: a run has no calendar."""
-    return "run" if "run" in bucket.match else bucket.budget.per.value
+    """Return what a bucket's budget is per, for people: runs and blocks have no calendar."""
+    own = (key for key in ("run", "block") if key in bucket.match)
+    return next(own, bucket.budget.per.value)
 
 
 def _refusal(bucket: Bucket, spent: int, held: int, holds: int, needed: int) -> Refusal:

@@ -4,6 +4,7 @@ import pytest
 
 from llmcost_plugins.alerts import BudgetEvent, Kind
 from llmcost_plugins.budgets import Budget
+from llmcost_plugins.errors import BudgetExceeded
 from llmcost_plugins.labels import make_labels
 from llmcost_plugins.ledger import Ledger, Status
 from llmcost_plugins.testing import FakeClock
@@ -45,6 +46,12 @@ def test_the_budget_of_a_run_is_told_of_as_it_refuses(ledger: Ledger, clock: Fak
     )
     tracker.start(spec()).finish(USED)
     assert str(events[0]).startswith(f"budget '{events[0].scope}' per run has reached 50%")
+
+
+def test_the_budget_of_a_block_is_said_to_be_one(ledger: Ledger, clock: FakeClock) -> None:
+    tracker = make_tracker(ledger, clock)
+    with tracker.budget("0.001"), pytest.raises(BudgetExceeded, match="' per block: this call"):
+        tracker.start(spec())
 
 
 def test_a_new_period_is_told_anew(ledger: Ledger, clock: FakeClock) -> None:
