@@ -250,6 +250,13 @@ def test_list_of_nothing_says_so(prices: Run) -> None:
     assert "no provider 'opnai'; did you mean 'openai'?" in done.stderr
 
 
+def test_a_provider_that_is_none_is_told_of_beside_the_price_that_stands_in(prices: Run) -> None:
+    done = prices("show", "gpt-4o", "--provider", "azur")
+    assert "stand-in" in done.stdout
+    assert done.stderr.startswith("the price map has no provider 'azur'; did you mean 'azure'")
+    assert prices("show", "gpt-4o", "--provider", "azure").stderr == ""
+
+
 def test_diff_of_equal_maps_is_empty(prices: Run, write: Callable[..., Path]) -> None:
     path = write("map.json", {"a": BASE})
     for form in ("table", "csv"):
