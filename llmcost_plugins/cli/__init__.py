@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from llmcost_plugins.cli.groups import LazyGroup
+from llmcost_plugins.cli.lazy_group import LazyGroup
 from llmcost_plugins.errors import LedgerUnavailable, LLMCostError, MissingExtra
 
 if TYPE_CHECKING:

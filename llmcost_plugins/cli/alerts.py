@@ -15,7 +15,7 @@ from llmcost_plugins.alerts import (
     webhook_of,
 )
 from llmcost_plugins.budgets import WARN_AT, Unit
-from llmcost_plugins.cli.groups import Group
+from llmcost_plugins.cli.lazy_group import Group
 from llmcost_plugins.cli.options import format_option, say_if_empty
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import click
 
 from llmcost_plugins.budgets import Budget, BudgetKey, Unit, read_budgets
-from llmcost_plugins.cli.groups import Group
+from llmcost_plugins.cli.lazy_group import Group
 from llmcost_plugins.cli.options import format_option, say_if_empty
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError

@@ -9,7 +9,7 @@ from typing import Final
 import click
 from rich.table import Table
 
-from llmcost_plugins.cli.groups import LazyGroup
+from llmcost_plugins.cli.lazy_group import LazyGroup
 from llmcost_plugins.cli.options import format_option, given_instant, instant, say_if_empty
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError

@@ -10,7 +10,7 @@ import click
 from rich.console import RenderableType
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from llmcost_plugins.cli.groups import Group
+from llmcost_plugins.cli.lazy_group import Group
 from llmcost_plugins.cli.options import format_option
 from llmcost_plugins.cli.price_check import price_findings
 from llmcost_plugins.cli.price_records import (
