@@ -4,15 +4,24 @@ import threading
 from collections.abc import Hashable
 from datetime import datetime, timedelta
 
+from llmcost_plugins.errors import ConfigurationError
+
 
 class CoolDowns:
     """Remembers which candidates have failed. Safe to share between threads and routers.
 
     Args:
         length: how long a candidate is passed over after it has failed.
+
+    Raises:
+        ConfigurationError: it is no span of time.
     """
 
     def __init__(self, length: timedelta) -> None:
+        given: object = length
+        if not isinstance(given, timedelta):
+            msg = f"length={length!r} is no span of time; write CoolDowns(timedelta(seconds=30))"
+            raise ConfigurationError(msg)
         self._length = length
         self._until: dict[Hashable, datetime] = {}
         self._lock = threading.Lock()

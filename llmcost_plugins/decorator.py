@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial, wraps
 from typing import Any, TypeVar
 
-from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.given import tracker_given
 from llmcost_plugins.labels import make_labels
 from llmcost_plugins.raw.decorating import Decoration
 from llmcost_plugins.tracker import CostTracker, default_tracker
@@ -54,13 +54,7 @@ def track_cost(  # noqa: PLR0913 - keyword-only options with defaults
         PriceUnknown: from it: a budget applies and no price is known.
         LedgerUnavailable: from it: nothing can be held.
     """
-    given: object = tracker
-    if given is not None and not isinstance(given, CostTracker):
-        msg = (
-            f"tracker={tracker!r} is no CostTracker; write @track_cost(tracker, feature='chat'), "
-            "or @track_cost() for the tracker that the environment variables set up"
-        )
-        raise ConfigurationError(msg)
+    tracker = tracker_given(tracker, "@track_cost(tracker, feature='chat')")
     stated = {"model": model, "max_tokens": max_tokens}
     decoration = Decoration(
         default_tracker if tracker is None else lambda: tracker,

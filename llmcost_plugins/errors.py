@@ -59,7 +59,8 @@ class PriceUnknown(LLMCostError):  # noqa: N818 - see MissingExtra
     def __init__(self, model: str, reason: str) -> None:
         super().__init__(
             f"no price is known for the model {model!r} ({reason}) and a budget applies to the "
-            f"call. Check the model's name, set LLMCOST_UNKNOWN_MODEL=ceiling:INPUT,OUTPUT (USD "
+            f"call. Check the model's name, give it a price or an alias in the file that "
+            f"LLMCOST_PRICES names, set LLMCOST_UNKNOWN_MODEL=ceiling:INPUT,OUTPUT (USD "
             f"per million tokens) to hold a stated price, or LLMCOST_UNKNOWN_MODEL=free to let "
             f"such calls pass uncounted."
         )
@@ -76,7 +77,7 @@ class Refusal:
 
     Attributes:
         scope: the budget's scope with its value, e.g. ``user:u1``.
-        period: the budget's period, e.g. ``day``.
+        period: the budget's period, e.g. ``day``; ``run`` or ``block`` for what has none.
         limit: what the bucket may hold and spend together.
         spent: what has been settled.
         held: what is set aside for calls in flight.

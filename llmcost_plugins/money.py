@@ -27,8 +27,11 @@ def usd_to_nano(amount: Decimal | str | int) -> int:
     """Convert USD to nano-dollars exactly.
 
     Raises:
-        ArithmeticError: *amount* is not a finite number, or finer than 1e-9 USD.
+        ArithmeticError: *amount* is not a finite number, finer than 1e-9 USD, or a float.
     """
+    if isinstance(amount, float):  # what users get wrong
+        msg = f"{amount!r} is a float, which has no exact value; write it as '{amount}'"
+        raise ArithmeticError(msg)  # noqa: TRY004 - as for all that is no amount
     try:
         value = Decimal(amount)
     except InvalidOperation:
@@ -74,11 +77,6 @@ def rate_to_fine(price: float | Decimal | str) -> int:
     """
     value = _PRICE_DIGITS.create_decimal(repr(price) if isinstance(price, float) else str(price))
     return int(_WIDE.multiply(value, Decimal(FINE_PER_USD)))
-
-
-def fine_to_usd(fine: int) -> Decimal:
-    """Convert fine units to USD exactly."""
-    return Decimal(fine).scaleb(-24, _WIDE)
 
 
 def settle_nano(fine: int) -> int:

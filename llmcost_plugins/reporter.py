@@ -72,11 +72,18 @@ class CostReporter:
         ledger: where to ask.
         zone: the calendar of the periods.
         before_scan: is called before every entry of a span is read, which may take a while.
+
+    Raises:
+        ConfigurationError: *zone* is no time zone.
     """
 
     def __init__(
         self, ledger: Ledger, zone: tzinfo, *, before_scan: Callable[[], object] = lambda: None
     ) -> None:
+        given: object = zone
+        if not isinstance(given, tzinfo):
+            msg = f"zone={given!r} is no time zone; pass ZoneInfo('Europe/Berlin') or UTC"
+            raise ConfigurationError(msg)
         self._ledger = ledger
         self._zone = zone
         self._before_scan = before_scan
@@ -207,6 +214,9 @@ class CostReporter:
 
 
 def _check(by: Sequence[str]) -> None:
+    if isinstance(by, str):
+        msg = f"by={by!r} is one group; pass {[by]}"
+        raise ConfigurationError(msg)
     known = (*REPORT_GROUPS, "tag", "label.KEY")
     for one in by:
         is_label = one.startswith(LABEL) and one != LABEL

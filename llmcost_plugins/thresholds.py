@@ -11,6 +11,7 @@ from llmcost_plugins.budgets import Bucket, Unit
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.errors import Refusal
 from llmcost_plugins.ledger import Call, Hold, Ledger, Outcome, Settled
+from llmcost_plugins.ledger.rules import period_in_words
 
 _OVER: Final = "over"
 _KEPT: Final = 10_000
@@ -136,7 +137,7 @@ def _event(  # noqa: PLR0913, PLR0917 - the facts of an event
     return BudgetEvent(
         kind=kind,
         scope=bucket.scope,
-        period=bucket.budget.per.value,
+        period=period_in_words(bucket),
         unit=bucket.unit,
         limit=bucket.limit,
         spent=spent,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 
@@ -118,7 +119,7 @@ class Usage:
         note: what is odd about the report; for people, no part of the usage.
 
     Raises:
-        ValueError: a count is negative or absurdly large, or *other* names no meter.
+        ValueError: a count is no int, negative or absurdly large, or *other* names no meter.
     """
 
     input: int = 0
@@ -141,15 +142,16 @@ class Usage:
     note: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for meter in METERS:
-            if not 0 <= getattr(self, meter) <= LARGEST_COUNT:
-                raise ValueError(_why_not(meter, getattr(self, meter)))
+        # Every call has a usage, so that what is sound is passed quickly, and the rest looked at.
+        for count in _COMMON(self):
+            if type(count) is not int or not 0 <= count <= LARGEST_COUNT:
+                for meter in METERS:
+                    _check(meter, getattr(self, meter))
         for meter, count in self.other.items():
             if meter in METERS or not is_meter(meter):
                 msg = f"{meter!r} is no meter of 'other'; see llmcost_plugins.usage.UNITS"
                 raise ValueError(msg)
-            if not 0 <= count <= LARGEST_COUNT:
-                raise ValueError(_why_not(meter, count))
+            _check(meter, count)
 
     @classmethod
     def from_totals(  # noqa: PLR0913 - one argument for each fact a provider reports
@@ -260,14 +262,21 @@ class Usage:
         return cls(**known, other=other, trust=trust)  # type: ignore[arg-type]  # names checked
 
 
+_COMMON: Final = attrgetter(*METERS)
 _FACTS: Final = ("service_tier", "region", "stated_cost")
 _COUNT_NAMES: Final = frozenset(f.name for f in fields(Usage)) - {"other", "trust", "note"}
 
 
-def _why_not(meter: str, count: int) -> str:
-    if count < 0:
-        return f"usage of meter {meter!r} is negative: {count}"
-    return f"usage of meter {meter!r} is absurd: {count}; at most {LARGEST_COUNT} is possible"
+def _check(meter: str, count: object) -> None:
+    if not isinstance(count, int):
+        msg = f"usage of meter {meter!r} is {count!r}, which is no int"
+    elif count < 0:
+        msg = f"usage of meter {meter!r} is negative: {count}"
+    elif count > LARGEST_COUNT:
+        msg = f"usage of meter {meter!r} is absurd: {count}; at most {LARGEST_COUNT} is possible"
+    else:
+        return
+    raise ValueError(msg)
 
 
 def _mended(meter: str, count: int, notes: list[str]) -> int:

@@ -98,8 +98,9 @@ A switch is `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`.
 
 ### `{VARIABLE}`
 
-LangChain: whether every call of the process is recorded and held for, once `llmcost_langchain` has
-been imported somewhere. It cannot stand in the file.
+Whether every call of the process by LangChain or LlamaIndex is recorded and held for, once
+`llmcost_langchain` or `llmcost_llamaindex` has been imported somewhere. It cannot stand in the
+file.
 
 - **Type:** switch
 - **Default:** off
@@ -107,9 +108,9 @@ been imported somewhere. It cannot stand in the file.
 """
 CLI_HEAD: Final = """# Command line
 
-What each command does is in [reports and monitoring](monitoring.md), [budgets](budgets.md),
-[prices](prices.md), [the cache](cache.md) and [alerts](alerts.md); this page has all of their
-options.
+What each command does is in [reports and monitoring](monitoring.md), [the page and the live
+view](reports.md), [forecasts and what-if](forecast.md), [budgets](budgets.md), [prices](prices.md),
+[the cache](cache.md) and [alerts](alerts.md); this page has all of their options.
 
 """
 WRITTEN: Final = "<!-- Written by tools/make_references.py; edit what it reads. -->\n\n"

@@ -11,13 +11,10 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from pydantic import BaseModel
 
 from llmcost_langchain._messages import CACHE_MARK, read_usage, served_model
-from llmcost_plugins.cache import CachedAnswer
+from llmcost_plugins.cache import CachedAnswer, pieces_of
 
 _CUT_SHORT: Final = frozenset({"length", "max_tokens", "MAX_TOKENS", "max_output_tokens"})
 _FILTERED: Final = frozenset({"content_filter", "SAFETY", "refusal", "RECITATION"})
-_PIECES: Final = 32
-"""A stored answer is streamed in about as many chunks, of at least `_SHORTEST` characters."""
-_SHORTEST: Final = 16
 
 
 def not_worth_keeping(generations: Sequence[Generation]) -> str:
@@ -71,7 +68,7 @@ def chunks_of(entry: CachedAnswer, message_id: str) -> Iterator[AIMessageChunk]:
     calls = [*fields.pop("tool_calls", []), *fields.pop("invalid_tool_calls", [])]
     parts = stored.get("tool_call_chunks") or _as_chunks(calls)
     content = fields.pop("content")
-    pieces = _pieces(content) if isinstance(content, str) else [content]
+    pieces = pieces_of(content) if isinstance(content, str) else [content]
     for piece in pieces[:-1]:
         yield AIMessageChunk(content=piece, id=message_id)
     fields["response_metadata"] = _marked(fields.get("response_metadata") or {}, entry)
@@ -156,8 +153,3 @@ def _as_chunks(calls: Sequence[Mapping[str, Any]]) -> list[Any]:
         )
         for index, call in enumerate(calls)
     ]
-
-
-def _pieces(text: str) -> list[str]:
-    size = max(len(text) // _PIECES, _SHORTEST)
-    return [text[start : start + size] for start in range(0, len(text), size)] or [""]

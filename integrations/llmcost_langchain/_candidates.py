@@ -38,14 +38,20 @@ def chat_models(stated: Iterable[BaseChatModel | str]) -> list[BaseChatModel]:
         MissingExtra: a name was given, and the package `langchain` is not installed.
     """
     if isinstance(stated, str | BaseChatModel):
-        msg = f"models={stated!r} is one model; pass a list, from preferred to cheapest: {_EXAMPLE}"
+        msg = (
+            f"models={_short(stated)} is one model; pass a list, from preferred to cheapest: "
+            f"{_EXAMPLE}"
+        )
         raise ConfigurationError(msg)
     return _each_once([_made(one) if isinstance(one, str) else _checked(one) for one in stated])
 
 
 def _checked(model: object) -> BaseChatModel:
     if not isinstance(model, BaseChatModel):
-        msg = f"models has {model!r}, which is neither a chat model nor the name of one"
+        msg = (
+            f"models has {_short(model)}, which is neither a chat model of LangChain nor the name "
+            f"of one; e.g. {_EXAMPLE}"
+        )
         raise ConfigurationError(msg)
     return model
 
@@ -65,6 +71,13 @@ def _made(name: str) -> BaseChatModel:
             "litellm knows, by way of langchain-litellm"
         )
         raise ConfigurationError(msg) from error
+
+
+def _short(value: object) -> str:
+    # The repr of a model of another framework shows its API key.
+    return (
+        repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+    )
 
 
 def _each_once(models: Sequence[BaseChatModel]) -> list[BaseChatModel]:

@@ -100,7 +100,7 @@ def install(
         The handler, which knows what the calls have cost.
 
     Raises:
-        ConfigurationError: a label cannot be used, or something else is installed.
+        ConfigurationError: an argument cannot be used, or something else is installed.
     """
     return attachment.install(tracker, make_labels(labels, tags))
 

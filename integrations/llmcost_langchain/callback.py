@@ -42,7 +42,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             metadata win over these.
 
     Raises:
-        ConfigurationError: a label cannot be used.
+        ConfigurationError: an argument cannot be used.
     """
 
     raise_error = True
@@ -55,6 +55,11 @@ class CostCallbackHandler(BaseCallbackHandler):
         tags: Iterable[str] = (),
         **labels: str | int | None,
     ) -> None:
+        if tracker is not None:
+            # Here, since a handler without one loads nothing of the tracker's.
+            from llmcost_plugins.given import tracker_given
+
+            tracker = tracker_given(tracker, "CostCallbackHandler(tracker, feature='chat')")
         self._tracker = tracker
         self.labels: Labels = make_labels(labels, tags)
         self._live = LiveCalls(self._cut_off)

@@ -130,6 +130,26 @@ class FallbackRouter(BaseChatModel):
         """
         return structured(self, self.models, schema, kwargs, include_raw=include_raw)
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """Count as the preferred model does, unless *custom_get_token_ids* says how."""
+        if self.custom_get_token_ids is not None:
+            return super().get_token_ids(text)
+        return self.models[0].get_token_ids(text)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Count as the preferred model does, unless *custom_get_token_ids* says how."""
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens(text)
+        return self.models[0].get_num_tokens(text)  # some classes ask their provider here
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None, **options: Any
+    ) -> int:
+        """Count as the preferred model does, unless *custom_get_token_ids* says how."""
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens_from_messages(messages, tools)
+        return self.models[0].get_num_tokens_from_messages(messages, tools, **options)
+
     def _resolve_model_profile(self) -> ModelProfile | None:
         return shared_profile(self.models)
 

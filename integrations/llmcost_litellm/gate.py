@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.given import tracker_given
 from llmcost_plugins.labels import make_labels
 from llmcost_plugins.raw.requests import Api
 from llmcost_plugins.raw.sending import Line
@@ -52,7 +53,7 @@ class CostGate:
         labels: who causes them; `attribute` blocks win over these.
 
     Raises:
-        ConfigurationError: a label or a setting cannot be used.
+        ConfigurationError: an argument or a setting cannot be used.
     """
 
     def __init__(
@@ -64,7 +65,8 @@ class CostGate:
         tags: Iterable[str] = (),
         **labels: str | int | None,
     ) -> None:
-        self.tracker = default_tracker() if tracker is None else tracker
+        given = tracker_given(tracker, "CostGate(tracker, feature='chat')")
+        self.tracker = default_tracker() if given is None else given
         self._line = Line(
             self.tracker,
             make_labels(labels, tags),

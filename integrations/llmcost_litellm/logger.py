@@ -9,6 +9,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from llmcost_litellm.gate import CALL_ID, OURS
 from llmcost_plugins import reported
 from llmcost_plugins.calls import CallSpec, OpenCall
+from llmcost_plugins.given import tracker_given
 from llmcost_plugins.labels import make_labels, take_labels
 from llmcost_plugins.pricing import CallSize
 from llmcost_plugins.reported.events import answer_bytes
@@ -30,7 +31,7 @@ class CostLogger(CustomLogger):
         labels: who causes them; those in the ``metadata`` of a call win over these.
 
     Raises:
-        ConfigurationError: a label or a setting cannot be used.
+        ConfigurationError: an argument or a setting cannot be used.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class CostLogger(CustomLogger):
         **labels: str | int | None,
     ) -> None:
         super().__init__()
-        self.tracker = default_tracker() if tracker is None else tracker
+        given = tracker_given(tracker, "CostLogger(tracker, feature='chat')")
+        self.tracker = default_tracker() if given is None else given
         self._defaults = make_labels(labels, tags)
 
     def log_success_event(

@@ -13,14 +13,11 @@ from llama_index.core.base.llms.types import (
 )
 
 from llmcost_llamaindex._requests import NOTE_KEY, USAGE_KEYS, Kind, Request
-from llmcost_plugins.cache import CachedAnswer
+from llmcost_plugins.cache import CachedAnswer, pieces_of
 
 _CUT_SHORT: Final = frozenset({"length", "max_tokens", "max_output_tokens"})
 _FILTERED: Final = frozenset({"content_filter", "safety", "refusal", "recitation"})
 _ENDINGS: Final = ("finish_reason", "stop_reason", "stopReason")
-_PIECES: Final = 32
-"""A stored answer is streamed in about as many chunks, of at least `_SHORTEST` characters."""
-_SHORTEST: Final = 16
 
 
 def not_worth_keeping(endings: Iterable[str]) -> str:
@@ -103,21 +100,21 @@ def stream_of(request: Request, entry: CachedAnswer) -> list[Any]:
     """
     whole = answer_of(request, entry)
     if isinstance(whole, ChatResponse):
-        pieces = _pieces(whole.message.content or "")
+        pieces = pieces_of(whole.message.content or "")
         so_far = _so_far(pieces)
         chunks: list[Any] = [
             ChatResponse(message=ChatMessage(text, role=whole.message.role), delta=piece)
             for piece, text in zip(pieces[:-1], so_far, strict=False)
         ]
     elif isinstance(whole, CompletionResponse):
-        pieces = _pieces(whole.text)
+        pieces = pieces_of(whole.text)
         so_far = _so_far(pieces)
         chunks = [
             CompletionResponse(text=text, delta=piece)
             for piece, text in zip(pieces[:-1], so_far, strict=False)
         ]
     else:
-        return _pieces(whole) if isinstance(whole, str) else [whole]
+        return pieces_of(whole) if isinstance(whole, str) else [whole]
     return [*chunks, whole.model_copy(update={"delta": pieces[-1]})]
 
 
@@ -182,11 +179,6 @@ def _text(text: Any) -> str:
 def _note(entry: CachedAnswer) -> dict[str, Any]:
     # Of the response, not of its message: OpenAI's class sends what a message has beside it.
     return {NOTE_KEY: {"cache": "hit", "model": entry.model, "stored_at": entry.at.isoformat()}}
-
-
-def _pieces(text: str) -> list[str]:
-    size = max(len(text) // _PIECES, _SHORTEST)
-    return [text[start : start + size] for start in range(0, len(text), size)] or [""]
 
 
 def _so_far(pieces: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from llmcost_llamaindex._models import is_model
 from llmcost_llamaindex._wrapped import Taps, Wrapped, is_entry
 from llmcost_llamaindex.gate import Gates
 from llmcost_plugins.errors import ConfigurationError
+from llmcost_plugins.given import tracker_given
 from llmcost_plugins.labels import Labels, make_labels
 from llmcost_plugins.tracker import CostTracker, default_tracker
 
@@ -216,11 +217,10 @@ def install(
     Embeddings and Cohere's reranks are recorded likewise: each request of `OpenAIEmbedding`, and of
     what derives from it, exactly; each batch of any other class as an estimate. Of another reranker
     that tells of its calls by events each is one estimate, recorded but not held for; of one that
-    asks an LLM, the LLM's calls count. What an
-    `embeddings_cache` holds costs nothing, and models that run on this machine are left alone. The
-    batches of an asynchronous call with such a cache are recorded, but not held for, where a class
-    has no client to listen to: LlamaIndex does not ask its rate limiter there. Images are not
-    recorded.
+    asks an LLM, the LLM's calls count. What an `embeddings_cache` holds costs nothing, and models
+    that run on this machine are left alone. The batches of an asynchronous call with such a cache
+    are recorded, but not held for, where a class has no client to listen to: LlamaIndex does not
+    ask its rate limiter there. Images are not recorded.
 
     Args:
         tracker: where to record; by default the one set up by the environment variables.
@@ -229,10 +229,12 @@ def install(
             `instrument_tags` win over these.
 
     Raises:
-        ConfigurationError: a label or a setting cannot be used, or another tracker is installed.
+        ConfigurationError: an argument or a setting cannot be used, or another tracker is
+            installed.
     """
     defaults = make_labels(labels, tags)
-    tracker = default_tracker() if tracker is None else tracker
+    given = tracker_given(tracker, "install(tracker, feature='chat')")
+    tracker = default_tracker() if given is None else given
     with _lock:
         if _installed and _installed[0].book.tracker is not tracker:
             msg = (

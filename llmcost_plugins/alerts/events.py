@@ -20,7 +20,7 @@ class Kind(StrEnum):
     THRESHOLD = "threshold"
     """A bucket has reached a part of its limit; told once for all processes."""
     OVER_LIMIT = "over_limit"
-    """A call goes on beyond the limit, because its budget only warns or nothing is enforced."""
+    """A call that does not fit goes on, because its budget only warns or nothing is enforced."""
     OVERDRAFT = "overdraft"
     """The provider has billed more than was held, and the limit is passed by it."""
     PROJECTED = "projected"
@@ -40,7 +40,7 @@ class BudgetEvent:
     Attributes:
         kind: what has happened.
         scope: the scope with its value, e.g. ``user:u1``.
-        period: the budget's period.
+        period: the budget's period, ``run`` or ``block``.
         unit: what the budget counts.
         limit: the limit; for an anomaly, what is usual.
         spent: what is spent; for an anomaly, today.
@@ -78,8 +78,9 @@ class BudgetEvent:
             return f"{what} is being spent {self.words}: {spent} of {limit} spent"
         if self.kind is Kind.OVERDRAFT:
             return f"{what} is overdrawn: {spent} of {limit} spent, by a call to {self.model!r}"
-        over = f"{what} is over its limit of {limit} ({spent} spent)"
-        return f"{over}; the call to {self.model!r} goes on"
+        # The call's hold does not fit: the limit itself need not be reached.
+        call = f"a call to {self.model!r}, which goes on"
+        return f"{what} does not pay for {call}: {spent} of {limit} spent"
 
 
 Sink = Callable[[BudgetEvent], None]

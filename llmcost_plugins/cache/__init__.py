@@ -5,7 +5,7 @@ in the file (CVE-2025-69872, no fix upstream), so `BytesDisk` takes their place.
 """
 
 from llmcost_plugins.cache.counting import CacheCounts
-from llmcost_plugins.cache.entries import CachedAnswer
+from llmcost_plugins.cache.entries import CachedAnswer, pieces_of
 from llmcost_plugins.cache.keys import Canonical, NoKey, canonical
 from llmcost_plugins.cache.rules import Asked, CacheRules
 from llmcost_plugins.cache.store import CompletionCache
@@ -21,4 +21,5 @@ __all__ = [
     "NoKey",
     "Visit",
     "canonical",
+    "pieces_of",
 ]

@@ -12,6 +12,9 @@ FORMAT: Final = 2
 """The version of entries and of keys: other versions of this library do not see each other's."""
 
 _DIGEST_SIZE: Final = 16
+_PIECES: Final = 32
+"""A stored answer is streamed in about as many chunks, of at least `_SHORTEST` characters."""
+_SHORTEST: Final = 16
 
 
 class BrokenEntry(Exception):  # noqa: N818 - a signal within this package, never leaves it
@@ -43,6 +46,12 @@ class CachedAnswer:
     cost: int | None = None
     feature: str = ""
     namespace: str = ""
+
+
+def pieces_of(text: str) -> list[str]:
+    """Cut the text of a stored answer for those who asked for a stream; at least one piece."""
+    size = max(len(text) // _PIECES, _SHORTEST)
+    return [text[start : start + size] for start in range(0, len(text), size)] or [""]
 
 
 def pack(key: str, entry: CachedAnswer) -> bytes:

@@ -15,6 +15,7 @@ from llmcost_plugins.alerts import (
     webhook_of,
 )
 from llmcost_plugins.budgets import WARN_AT, Unit
+from llmcost_plugins.cli.lazy_group import Group
 from llmcost_plugins.cli.options import format_option, say_if_empty
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
@@ -26,7 +27,7 @@ from llmcost_plugins.tables import Format, Record, plain_console, plain_table, s
 _NOT_ARRIVED = 1
 
 
-@click.group()
+@click.group(cls=Group)
 def alerts() -> None:
     """What budgets have reached, and whether the webhook was told of it."""
 

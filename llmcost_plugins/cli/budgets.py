@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import click
 
 from llmcost_plugins.budgets import Budget, BudgetKey, Unit, read_budgets
+from llmcost_plugins.cli.lazy_group import Group
 from llmcost_plugins.cli.options import format_option, say_if_empty
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
@@ -28,7 +29,7 @@ from llmcost_plugins.tables import (
 _REFUSED = 1
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @format_option
 @click.pass_context
 def budgets(context: click.Context, form: str) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 from llmcost_plugins.cache import CachedAnswer
 from llmcost_plugins.cache.upkeep import StoredRow, exists, remove, remove_all, rows
 from llmcost_plugins.cli.cache_stats import stats_records
+from llmcost_plugins.cli.lazy_group import Group
 from llmcost_plugins.cli.options import format_option
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
@@ -31,7 +32,7 @@ _UNITS: Final = {"d": "days", "h": "hours", "m": "minutes"}
 _KEY_SHOWN: Final = 12
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """Show, verify and purge the completion cache under LLMCOST_CACHE_DIR."""
 

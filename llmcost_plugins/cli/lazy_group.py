@@ -1,13 +1,35 @@
-"""A group of commands that imports the one that is asked for."""
+"""Groups of commands: they say of each what it does, and may import the one that is asked for."""
 
+import inspect
+import re
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
 
+_SENTENCE: Final = re.compile(r"(?<=\.)\s+(?=[A-Z])")  # not after "e.g."
 
-class LazyGroup(click.Group):
+
+class Group(click.Group):
+    """A group that lists its commands with their whole first sentence, on as many lines as needed.
+
+    click's own cuts it where the line ends, and at "e.g.".
+    """
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, _SENTENCE.split(inspect.cleandoc(command.help or ""))[0])
+            for name, command in found
+            if command is not None and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class LazyGroup(Group):
     """A group whose commands are each imported when they are first needed.
 
     Args:

@@ -10,6 +10,7 @@ import click
 from rich.console import RenderableType
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from llmcost_plugins.cli.lazy_group import Group
 from llmcost_plugins.cli.options import format_option
 from llmcost_plugins.cli.price_check import price_findings
 from llmcost_plugins.cli.price_records import (
@@ -30,7 +31,7 @@ from llmcost_plugins.cli.price_tables import (
 from llmcost_plugins.clock import utc_now
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.ledger import open_ledger
-from llmcost_plugins.pricing import Catalog, Prices, Resolution
+from llmcost_plugins.pricing import Catalog, Match, Prices, Resolution
 from llmcost_plugins.pricing.comparing import compiled, differences
 from llmcost_plugins.pricing.entries import compile_prices
 from llmcost_plugins.pricing.fetching import Told, fetch
@@ -58,7 +59,7 @@ _ABSENT: Final = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def prices() -> None:
     """Look at unit prices, compare them, and fetch newer ones."""
 
@@ -76,12 +77,23 @@ def show(model: str, provider: str | None, form: str) -> int:
         why = f"{found.reason}{did_you_mean(meant)}"
         click.echo(f"no price is known for {model!r}: {why}", err=True)
         return _FOUND
+    if found.match is Match.STAND_IN and provider and (unknown := _no_provider(provider, catalog)):
+        click.echo(unknown, err=True)
     view = _view(found, found.prices, catalog)
     if form == Format.JSON:
         click.echo(json.dumps(view_record(view), indent=2, ensure_ascii=False))
     else:
         _write(form, view_records(view), lambda: view_tables(view))
     return 0
+
+
+def _no_provider(provider: str, catalog: Catalog) -> str:
+    """Say that the price map has none of that name; nothing if it has."""
+    wanted = provider_of(provider) or provider
+    known = {owner(label) for label in PriceMap.of(catalog.models).labels()}
+    if wanted in known:
+        return ""
+    return f"the price map has no provider {provider!r}{hint(wanted, known)}"
 
 
 @prices.command("list")
@@ -93,10 +105,8 @@ def list_(provider: str | None, search: str, every: bool, form: str) -> int:
     """List the models of the price map."""
     catalog = _catalog(Settings.from_env())
     wanted = provider_of(provider) or provider
-    known = {owner(label) for label in PriceMap.of(catalog.models).labels()}
-    if wanted is not None and wanted not in known:
-        msg = f"the price map has no provider {provider!r}{hint(wanted, known)}"
-        raise ConfigurationError(msg)
+    if provider is not None and (unknown := _no_provider(provider, catalog)):
+        raise ConfigurationError(unknown)
     listed = [
         item
         for item in _listed(catalog, search.casefold())

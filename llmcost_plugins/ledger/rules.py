@@ -110,10 +110,16 @@ def judge(
     return HoldResult(refusal=replace(worst, may_fall_back=fall_back))
 
 
+def period_in_words(bucket: Bucket) -> str:
+    """Return what a bucket's budget is per, for people: runs and blocks have no calendar."""
+    own = (key for key in ("run", "block") if key in bucket.match)
+    return next(own, bucket.budget.per.value)
+
+
 def _refusal(bucket: Bucket, spent: int, held: int, holds: int, needed: int) -> Refusal:
     return Refusal(
         scope=bucket.scope,
-        period="run" if "run" in bucket.match else bucket.budget.per.value,
+        period=period_in_words(bucket),
         limit=bucket.limit,
         spent=spent,
         held=held,

@@ -96,12 +96,6 @@ def watched(stream: Any, watch: Watch) -> Any:
     return stream
 
 
-def watch_of(stream: object) -> Watch | None:
-    """Return what sees this stream, if it is seen."""
-    found = getattr(stream, "__dict__", {}).get(_KEY)
-    return found if isinstance(found, Watch) else None
-
-
 def _passed_on(stream: Any, watch: Watch) -> Iterator[Any]:
     try:
         for event in stream:

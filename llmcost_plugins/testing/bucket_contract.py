@@ -46,8 +46,6 @@ _DAY = BudgetKey("global", Period.DAY, Unit.USD)
 class BucketContract:
     """The tests; `LedgerContract` has the fixtures."""
 
-    # ------------------------------------------------------------------ extend, renew, record
-
     def test_an_extension_raises_what_a_call_holds(self, ledger: Ledger) -> None:
         call, budgets = make_call(user="u1"), (_WIDE, Budget("user:*", "90 tokens", "day"))
         ledger.hold(make_hold(call, USD, *budgets, tokens=20))
@@ -186,8 +184,6 @@ class BucketContract:
         assert ledger.correct(entry, outcome(-2, status=Status.CORRECTION, usage=Usage()))
         assert standing(ledger, "global") == (5, 0, 0)
 
-    # ------------------------------------------------------------------ units
-
     def test_each_budget_counts_its_own_unit(self, ledger: Ledger) -> None:
         units = Budget("global", 9), Budget("global", "2k tokens"), Budget("global", "5 requests")
         call = make_call()
@@ -245,8 +241,6 @@ class BucketContract:
         change = outcome(4, status=Status.CORRECTION, usage=Usage(), mends=Trust.UNPRICED)
         assert ledger.correct(entry, change)
         assert _by_unit(ledger) == {"usd": (11, 0), "tokens": (12, 0), "requests": (1, 0)}
-
-    # ------------------------------------------------------------------ new buckets
 
     def test_a_new_bucket_holds_what_calls_in_flight_hold(self, ledger: Ledger) -> None:
         flying, other = make_call(user="u1", team="a"), make_call(user="u2")
@@ -360,8 +354,6 @@ class BucketContract:
             ledger.hold(make_hold(call, 0, Budget(scope, 1, per), zone=KATHMANDU))
             (state,) = ledger.statuses(NOON)
             assert (state.spent, state.resets_at) == (10 + 100, made.resets_at)
-
-    # ------------------------------------------------------------------ what people see and set
 
     def test_holds_are_shown_oldest_first_with_all_that_they_hold(self, ledger: Ledger) -> None:
         younger, older = make_call(NOON, user="u1"), make_call(NOON - timedelta(minutes=1))
@@ -513,8 +505,6 @@ class BucketContract:
         ledger.unset_budget(_DAY, who="ann", at=NOON)
         ledger.hold(make_hold(make_call(), USD, _WIDE))
         assert ledger.revision() == seen[-1]
-
-    # ------------------------------------------------------------------ calls that end anywhere
 
     def test_a_call_that_ends_in_the_middle_of_a_verb_is_settled_when_that_is_through(
         self, ledger: Ledger

@@ -17,12 +17,12 @@ from llmcost_plugins.testing.server import ProviderServer
 class SimulatedProvider:
     """An HTTP server on the loopback interface that speaks the protocols of providers.
 
-    They are OpenAI's (chat completions, responses, embeddings), Anthropic's (messages) and Google's
-    (Gemini's generateContent). Give `base_url` to clients of OpenAI, `root_url` to the others, and
-    any API key. Every answer is deterministic; everything billed
-    is in `requests` before the client has the end of its answer. How one request is answered is
-    said, the first of these that is present, by its header `x-simulate: status=429;delay=0.1`, a
-    suffix of its model name (`gpt-4o+status=429`), `behave`, or the defaults.
+    They are OpenAI's (chat completions, responses, embeddings), Anthropic's (messages), Google's
+    (Gemini's generateContent) and Cohere's (rerank). Give `base_url` to clients of OpenAI,
+    `root_url` to the others, and any API key. Every answer is deterministic; everything billed is
+    in `requests` before the client has the end of its answer. How one request is answered is said,
+    the first of these that is present, by its header `x-simulate: status=429;delay=0.1`, a suffix
+    of its model name (`gpt-4o+status=429`), `behave`, or the defaults.
 
     `prices` adds models to the published price list or replaces theirs; a model without a price is
     answered with 404 and bills nothing. `clock` dates the answers. Thread-safe.
@@ -77,7 +77,7 @@ class SimulatedProvider:
 
     @property
     def root_url(self) -> str:
-        """The URL for clients of Anthropic and Google, which add the version of the API themselves.
+        """The URL for clients of the others, which add the version of the API themselves.
 
         Raises RuntimeError if not running.
         """

@@ -100,9 +100,6 @@ def is_one_line(text: str) -> bool:
     return text.count("\n") == 1 and "Traceback" not in text
 
 
-# ---------------------------------------------------------------------- show
-
-
 def test_show_has_each_meter_with_its_price_and_when_it_holds(prices: Run) -> None:
     done = prices("show", "gpt-6-astra")
     assert done.returncode == 0, done.stderr
@@ -208,9 +205,6 @@ def test_show_of_a_model_without_a_price_is_a_finding(
     assert is_one_line(done.stderr)
 
 
-# ---------------------------------------------------------------------- list
-
-
 def test_list_can_be_narrowed_by_provider_and_text(prices: Run) -> None:
     done = prices("list", "--provider", "openai", "--search", "GPT-4O", "--format", "json")
     assert done.returncode == 0, done.stderr
@@ -256,7 +250,11 @@ def test_list_of_nothing_says_so(prices: Run) -> None:
     assert "no provider 'opnai'; did you mean 'openai'?" in done.stderr
 
 
-# ---------------------------------------------------------------------- diff
+def test_a_provider_that_is_none_is_told_of_beside_the_price_that_stands_in(prices: Run) -> None:
+    done = prices("show", "gpt-4o", "--provider", "azur")
+    assert "stand-in" in done.stdout
+    assert done.stderr.startswith("the price map has no provider 'azur'; did you mean 'azure'")
+    assert prices("show", "gpt-4o", "--provider", "azure").stderr == ""
 
 
 def test_diff_of_equal_maps_is_empty(prices: Run, write: Callable[..., Path]) -> None:
@@ -351,9 +349,6 @@ def test_diff_knows_an_installed_litellm_by_its_file(tmp_path: Path, own_home: P
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "no price differs\n")
-
-
-# ---------------------------------------------------------------------- update
 
 
 def test_update_fetches_a_map_that_is_used_from_then_on(
@@ -461,9 +456,6 @@ def test_update_draws_a_progress_bar_on_a_terminal_only(
     assert "fetching prices" not in drawn.stdout
 
 
-# ---------------------------------------------------------------------- check
-
-
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[str]:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
@@ -518,9 +510,6 @@ def test_check_of_an_absent_ledger_says_so_and_makes_none(prices: Run, tmp_path:
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
     assert "nothing is recorded yet" in done.stderr
     assert not path.exists()
-
-
-# ---------------------------------------------------------------------- all of them
 
 
 def test_a_bad_file_of_prices_is_one_line_with_file_model_and_remedy(

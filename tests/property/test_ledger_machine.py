@@ -85,8 +85,6 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.close()
         self.folder.cleanup()
 
-    # ------------------------------------------------------------------ the store
-
     @abstractmethod
     def open(self, folder: Path) -> Ledger:
         """Open an empty ledger."""
@@ -94,8 +92,6 @@ class LedgerMachine(RuleBasedStateMachine):
     @abstractmethod
     def standing(self) -> dict[str, Standing]:
         """Look at every bucket, of past periods as well, without the sweep that `statuses` does."""
-
-    # ------------------------------------------------------------------ the model
 
     def call(self, call_id: str, user: str, team: str) -> Call:
         labels = make_labels({"user": user, "team": team})
@@ -194,8 +190,6 @@ class LedgerMachine(RuleBasedStateMachine):
         shown = (refusal.scope, refusal.unit, refusal.spent, refusal.held, refusal.holds)
         assert shown in [(b.scope, b.unit, s, h, n) for b, s, h, n in blocking.values()]
         return False
-
-    # ------------------------------------------------------------------ the verbs
 
     @rule(minutes=st.sampled_from([0, 1, 5, 25, 70, 24 * 60]))
     def time_passes(self, minutes: int) -> None:
@@ -318,8 +312,6 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.ledger.close()
-
-    # ------------------------------------------------------------------ what always holds
 
     @invariant()
     def every_bucket_stands_as_in_the_model(self) -> None:

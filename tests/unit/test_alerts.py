@@ -4,6 +4,7 @@ import pytest
 
 from llmcost_plugins.alerts import BudgetEvent, Kind
 from llmcost_plugins.budgets import Budget
+from llmcost_plugins.errors import BudgetExceeded
 from llmcost_plugins.labels import make_labels
 from llmcost_plugins.ledger import Ledger, Status
 from llmcost_plugins.testing import FakeClock
@@ -38,6 +39,21 @@ def test_a_call_that_nothing_was_held_for_is_told_of_too(ledger: Ledger, clock: 
     assert seen(events) == [("threshold", "global", "0.8")]
 
 
+def test_the_budget_of_a_run_is_told_of_as_it_refuses(ledger: Ledger, clock: FakeClock) -> None:
+    events: list[BudgetEvent] = []
+    tracker = make_tracker(
+        ledger, clock, Budget("run", "0.004", warn_at=["0.5"]), sinks=[events.append]
+    )
+    tracker.start(spec()).finish(USED)
+    assert str(events[0]).startswith(f"budget '{events[0].scope}' per run has reached 50%")
+
+
+def test_the_budget_of_a_block_is_said_to_be_one(ledger: Ledger, clock: FakeClock) -> None:
+    tracker = make_tracker(ledger, clock)
+    with tracker.budget("0.001"), pytest.raises(BudgetExceeded, match="' per block: this call"):
+        tracker.start(spec())
+
+
 def test_a_new_period_is_told_anew(ledger: Ledger, clock: FakeClock) -> None:
     events: list[BudgetEvent] = []
     budget = Budget("global", "0.004", "hour", warn_at=["0.5"])
@@ -70,8 +86,8 @@ def test_a_budget_that_only_warns_lets_calls_through_and_is_told_once(
             tracker.start(spec()).finish(USED)
     (record,) = caplog.records
     assert record.getMessage() == (
-        "budget 'global' per total is over its limit of $0.0010 ($0.00 spent); the call to "
-        "'gpt-4o' goes on"
+        "budget 'global' per total does not pay for a call to 'gpt-4o', which goes on: "
+        "$0.00 of $0.0010 spent"
     )
 
 

@@ -28,9 +28,6 @@ def scopes(budget: Budget, of: Subject) -> list[str]:
     return [bucket.scope for bucket in BudgetBook([budget]).buckets(of, NOON)]
 
 
-# ---------------------------------------------------------------------- the grammar
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -179,9 +176,6 @@ def test_a_budget_is_a_fact() -> None:
     assert {budget: 1}[Budget("team:alpha+feature:chat", "12.5", "month")] == 1
 
 
-# ---------------------------------------------------------------------- buckets
-
-
 @pytest.mark.parametrize(
     ("scope", "expected"),
     [
@@ -249,9 +243,6 @@ def test_two_budgets_of_one_scope_need_different_periods() -> None:
     BudgetBook([Budget("global", 1, "day"), Budget("global", 2, "month"), Budget("user:*", 1)])
     with pytest.raises(ConfigurationError, match="'global' per day"):
         BudgetBook([Budget("global", 1, "day"), Budget("global", 2, "day", "warn")])
-
-
-# ---------------------------------------------------------------------- status
 
 
 def test_what_is_left_is_exact_whatever_the_decimal_context() -> None:

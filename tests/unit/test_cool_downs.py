@@ -1,6 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
-from llmcost_plugins import CoolDowns
+import pytest
+
+from llmcost_plugins import ConfigurationError, CoolDowns
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -33,3 +35,8 @@ def test_a_clock_that_is_put_back_keeps_nothing_out_for_longer() -> None:
     downs = CoolDowns(30 * SECOND)
     downs.start("a", NOW)
     assert not downs.is_cooling("a", NOW - timedelta(hours=1))
+
+
+def test_a_number_is_refused_since_it_says_no_unit() -> None:
+    with pytest.raises(ConfigurationError, match=r"write CoolDowns\(timedelta\(seconds=30\)\)"):
+        CoolDowns(60)  # type: ignore[arg-type]  # what users get wrong

@@ -1,10 +1,14 @@
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
 import llmcost_plugins
+
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 def test_every_public_name_is_there_and_there_are_few() -> None:
@@ -16,6 +20,15 @@ def test_every_public_name_is_there_and_there_are_few() -> None:
 
 def test_every_public_name_is_documented() -> None:
     assert [n for n in llmcost_plugins.__all__ if not getattr(llmcost_plugins, n).__doc__] == []
+
+
+@pytest.mark.parametrize(
+    "package", ["llmcost_plugins", "llmcost_langchain", "llmcost_llamaindex", "llmcost_litellm"]
+)
+def test_every_public_name_is_on_the_page_of_names(package: str) -> None:
+    pytest.importorskip(package, exc_type=ImportError)
+    written = re.sub(r"[^\w]+", " ", PAGE.read_text("utf-8")).split()
+    assert set(sys.modules[package].__all__) <= {*written}
 
 
 def test_dir_lists_the_public_names() -> None:

@@ -1,6 +1,7 @@
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,10 +131,11 @@ def test_a_question_whether_a_call_would_fit_says_why_not(ledger: Ledger, clock:
         ("user:*", "1", "'user:*'"),
         ("nonsense", "1", "'nonsense'"),
         ("user:u1", "much", "'much'"),
+        ("user:u1", 0.2, "0.2 is a float, which has no exact value; write it as '0.2'"),
     ],
 )
 def test_a_question_that_cannot_be_understood_is_refused_by_name(
-    ledger: Ledger, clock: FakeClock, scope: str, estimate: str, named: str
+    ledger: Ledger, clock: FakeClock, scope: str, estimate: Any, named: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=named.replace("*", r"\*")):
         make_tracker(ledger, clock).check(scope, estimate)

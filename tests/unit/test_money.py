@@ -5,7 +5,6 @@ import pytest
 from llmcost_plugins.money import (
     FINE_PER_NANO,
     FINE_PER_USD,
-    fine_to_usd,
     format_usd,
     hold_nano,
     nano_to_usd,
@@ -113,7 +112,6 @@ def test_what_is_no_amount_of_whole_nano_dollars_is_refused_by_name(usd: str) ->
 def test_nano_dollars_survive_the_way_to_usd_and_back(nano: int) -> None:
     assert usd_to_nano(nano_to_usd(nano)) == nano
     assert usd_to_nano(usd_string(nano)) == nano
-    assert fine_to_usd(nano * FINE_PER_NANO) == nano_to_usd(nano)
 
 
 @pytest.mark.parametrize(
@@ -159,4 +157,3 @@ def test_the_callers_decimal_context_changes_nothing() -> None:
         assert nano_to_usd(1_234_567_890_123) == Decimal("1234.567890123")
         assert usd_string(1_234_567_890_123) == "1234.567890123"
         assert rate_to_fine(1.23456789e-06) == 1_234_567_890_000_000_000
-        assert fine_to_usd(1_234_567_890_000_000_000) == Decimal("0.00000123456789")

@@ -32,6 +32,16 @@ def filled(ledger: Ledger, clock: FakeClock) -> Decimal:
     return sum((Decimal(e.outcome.cost) for e in ledger.entries()), Decimal(0)) / 10**9
 
 
+def test_one_group_in_place_of_a_list_is_refused_with_the_list(ledger: Ledger) -> None:
+    with pytest.raises(ConfigurationError, match=r"by='team' is one group; pass \['team'\]"):
+        CostReporter(ledger, UTC).report("team", now=NOON)
+
+
+def test_the_name_of_a_time_zone_is_no_time_zone(ledger: Ledger) -> None:
+    with pytest.raises(ConfigurationError, match=r"pass ZoneInfo\('Europe/Berlin'\) or UTC"):
+        CostReporter(ledger, "Europe/Berlin")  # type: ignore[arg-type]  # what users get wrong
+
+
 @pytest.mark.parametrize("by", GROUPINGS)
 def test_the_rows_of_every_grouping_sum_to_the_entries(
     ledger: Ledger, clock: FakeClock, by: str

@@ -1,4 +1,6 @@
+import re
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -113,6 +115,15 @@ def test_a_negative_or_absurd_count_is_refused_by_name(meter: str) -> None:
         Usage(**{meter: -1})  # type: ignore[arg-type]  # meters only
     with pytest.raises(ValueError, match=rf"'{meter}' is absurd: 100000000001"):
         Usage(**{meter: LARGEST_COUNT + 1})  # type: ignore[arg-type]  # meters only
+
+
+@pytest.mark.parametrize("count", [1.5, 2.0, Decimal(2), "2", None])
+def test_a_count_that_is_no_whole_number_is_refused_by_name(count: Any) -> None:
+    # Such a count would make the cost a float, and no ledger could store it.
+    with pytest.raises(ValueError, match=rf"'input' is {re.escape(repr(count))}, which is no int"):
+        Usage(input=count)
+    with pytest.raises(ValueError, match=rf"'pages' is {re.escape(repr(count))}, which is no int"):
+        Usage(other={"pages": count})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 from llmcost_plugins.testing.dialects.asks import Ask, Calling, Tool
 from llmcost_plugins.testing.dialects.base import ApiError, encode_json
-from llmcost_plugins.testing.dialects.counting import count_messages
+from llmcost_plugins.testing.dialects.counting import count_messages, parts_of
 
 _ROLES = ("user", "assistant", "system")
 _CALLING = {"any": Calling.REQUIRED, "none": Calling.NONE}
@@ -21,7 +21,7 @@ def shows_thinking(body: Mapping[str, Any]) -> bool:
 def read_messages(body: Mapping[str, Any]) -> Ask:
     """Return what a valid request asks for."""
     choice, last = body.get("tool_choice") or {}, body["messages"][-1]
-    answered = any(block.get("type") == "tool_result" for block in _parts(last.get("content")))
+    answered = any(block.get("type") == "tool_result" for block in parts_of(last.get("content")))
     users = (message for message in reversed(body["messages"]) if message["role"] == "user")
     said = filter(None, (_text(message.get("content")) for message in users))
     schema = _format(body).get("schema") if _format(body) else None
@@ -135,20 +135,16 @@ def _format(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return wanted
 
 
-def _parts(content: object) -> list[Mapping[str, Any]]:
-    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-
-
 def _text(content: object) -> str:
     if isinstance(content, str):
         return content
-    return "".join(part["text"] for part in _parts(content) if part.get("type") == "text")
+    return "".join(part["text"] for part in parts_of(content) if part.get("type") == "text")
 
 
 def _all_texts(content: object) -> Iterator[str]:
     """Yield all texts of a content: those of tool calls and of their results too."""
     yield _text(content)
-    for part in _parts(content):
+    for part in parts_of(content):
         if part.get("type") == "tool_use":
             yield f"{part.get('name', '')}{encode_json(part.get('input')).decode()}"
         elif part.get("type") == "tool_result":
@@ -158,6 +154,6 @@ def _all_texts(content: object) -> Iterator[str]:
 
 
 def _images(content: object) -> int:
-    parts = _parts(content)
+    parts = parts_of(content)
     inner: int = sum(_images(part.get("content")) for part in parts)
     return inner + len([part for part in parts if part.get("type") == "image"])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from llmcost_plugins.testing.dialects.counting import count_messages
+from llmcost_plugins.testing.dialects.counting import count_messages, parts_of
 
 
 def count_chat_prompt(body: Mapping[str, Any]) -> int:
@@ -12,7 +12,7 @@ def count_chat_prompt(body: Mapping[str, Any]) -> int:
     images = [
         part
         for message in messages
-        for part in _parts(message.get("content"))
+        for part in parts_of(message.get("content"))
         if part.get("type") == "image_url"
     ]
     schema = (body.get("response_format") or {}).get("json_schema")
@@ -24,7 +24,7 @@ def message_text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
-    texts = (part.get("text") for part in _parts(content))
+    texts = (part.get("text") for part in parts_of(content))
     return "".join(text for text in texts if isinstance(text, str))
 
 
@@ -34,7 +34,3 @@ def _all_text(message: Mapping[str, Any]) -> str:
         function = call.get("function") or {}
         text += f"{function.get('name', '')}{function.get('arguments', '')}"
     return text
-
-
-def _parts(content: object) -> list[Mapping[str, Any]]:
-    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []

@@ -1,6 +1,7 @@
 """How many tokens a prompt has, in any dialect."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from llmcost_plugins.testing.dialects.base import encode_json
 from llmcost_plugins.testing.tokens import count_prompt
@@ -23,3 +24,8 @@ def count_messages(texts: Iterable[str], images: int = 0, extras: Iterable[objec
     total = _PER_REQUEST + images * _PER_IMAGE
     total += sum(_PER_MESSAGE + count_prompt(text) for text in texts)
     return total + sum(count_prompt(encode_json(extra).decode()) for extra in extras if extra)
+
+
+def parts_of(content: object) -> list[Mapping[str, Any]]:
+    """Return the parts of a message's content; none of one that is a plain text."""
+    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []

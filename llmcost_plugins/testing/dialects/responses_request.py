@@ -5,7 +5,7 @@ from typing import Any
 
 from llmcost_plugins.testing.dialects.asks import Ask, Calling, Tool
 from llmcost_plugins.testing.dialects.base import ApiError
-from llmcost_plugins.testing.dialects.counting import count_messages
+from llmcost_plugins.testing.dialects.counting import count_messages, parts_of
 from llmcost_plugins.testing.dialects.openai_common import bad_value, positive_int, require
 
 _LEAST_CAP = 16
@@ -56,7 +56,7 @@ def count_response_prompt(body: Mapping[str, Any]) -> int:
     images = [
         part
         for item in _items(body)
-        for part in _parts(item.get("content"))
+        for part in parts_of(item.get("content"))
         if part.get("type") == "input_image"
     ]
     return count_messages(texts, len(images), (body.get("tools"), format_of(body).get("schema")))
@@ -113,14 +113,10 @@ def _items(body: Mapping[str, Any]) -> list[Any]:
     return [{"role": "user", "content": given}] if isinstance(given, str) else given
 
 
-def _parts(content: object) -> list[Mapping[str, Any]]:
-    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-
-
 def _text(content: object) -> str:
     if isinstance(content, str):
         return content
-    return "".join(part["text"] for part in _parts(content) if part.get("type") in _TEXTS)
+    return "".join(part["text"] for part in parts_of(content) if part.get("type") in _TEXTS)
 
 
 def _all_text(item: Mapping[str, Any]) -> str:

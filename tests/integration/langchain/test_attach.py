@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -19,6 +20,12 @@ from tests.support import MakeModel, MakeTracker, entries, only, statuses
 def uninstalled() -> Iterator[None]:
     yield
     llmcost_langchain.uninstall()
+
+
+@pytest.mark.parametrize("make", [CostCallbackHandler, llmcost_langchain.install])
+def test_a_label_in_the_place_of_the_tracker_is_refused_at_once(make: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"write CostCallbackHandler\(tracker, feature="):
+        make("chat")
 
 
 def test_what_is_installed_sees_every_call_also_in_plain_threads(

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage, trim_messages
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
 
 from llmcost_langchain import FallbackRouter
 from llmcost_plugins import (
@@ -83,6 +84,16 @@ def test_one_model_in_place_of_a_list_is_refused(make_model: MakeModel) -> None:
         FallbackRouter(single)
     with pytest.raises(ConfigurationError, match="is one model"):
         FallbackRouter("openai:gpt-4o")
+
+
+def test_a_model_of_another_framework_is_refused_without_showing_its_key() -> None:
+    class Other(BaseModel):  # as LlamaIndex's are, whose repr has every field
+        api_key: str
+
+    with pytest.raises(ConfigurationError) as caught:
+        FallbackRouter([Other(api_key="sk-secret")])  # type: ignore[list-item]  # what users get wrong
+    assert "models has a Other, which is neither a chat model of LangChain" in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
 
 
 def test_a_model_that_comes_twice_is_asked_once(
@@ -298,6 +309,34 @@ def test_its_profile_is_what_all_of_its_models_can_do(make_model: MakeModel) -> 
     }
     unknown = FakeListChatModel(responses=["a"])
     assert FallbackRouter([first, unknown]).profile is None
+
+
+class Counting(FakeListChatModel):
+    """Counts tokens in its own way, as providers' classes do."""
+
+    each: int
+
+    def get_token_ids(self, text: str) -> list[int]:
+        return [0] * self.each * len(text.split())
+
+
+def test_it_counts_tokens_as_its_preferred_model_does(tracker: CostTracker) -> None:
+    models = [Counting(responses=["a"], each=each) for each in (2, 3)]
+    router = FallbackRouter(models, tracker=tracker)
+    assert router.get_num_tokens("one two three") == 6
+    messages: list[BaseMessage] = [HumanMessage("one two three"), HumanMessage("four")]
+    wanted = models[0].get_num_tokens_from_messages(messages)
+    assert router.get_num_tokens_from_messages(messages) == wanted
+    # As chains with a memory do.
+    kept = trim_messages(messages, max_tokens=wanted - 1, token_counter=router, strategy="last")
+    assert [message.text for message in kept] == ["four"]
+
+
+def test_the_users_own_way_to_count_tokens_wins(tracker: CostTracker) -> None:
+    models = [Counting(responses=["a"], each=2)]
+    router = FallbackRouter(models, tracker=tracker, custom_get_token_ids=lambda _: [1])
+    assert router.get_num_tokens("one two three") == 1
+    assert router.get_num_tokens_from_messages([HumanMessage("one two three")]) == 1
 
 
 def test_it_does_not_pass_for_one_of_its_models_by_name(make_model: MakeModel) -> None:

@@ -235,6 +235,12 @@ def recorded_soon(tracker: Any, count: int) -> list[Any]:
     return entries(tracker)
 
 
+@pytest.mark.parametrize("kind", [CostGate, CostLogger])
+def test_a_label_in_the_place_of_the_tracker_is_refused_at_once(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"write {kind.__name__}\(tracker, feature="):
+        kind("chat")
+
+
 def test_the_logger_records_what_no_gate_has_seen(
     make_tracker: MakeTracker,
     provider: SimulatedProvider,

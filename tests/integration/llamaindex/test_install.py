@@ -159,6 +159,11 @@ def test_a_label_that_cannot_be_used_stops_the_installation(make_tracker: Instal
         install(make_tracker(), tags="word")
 
 
+def test_a_label_in_the_place_of_the_tracker_is_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match=r"write install\(tracker, feature='chat'\)"):
+        llmcost_llamaindex.install("chat")  # type: ignore[arg-type]  # what users get wrong
+
+
 def test_a_run_budget_covers_all_calls_of_one_query(
     make_llm: MakeLLM, installed: Install, provider: SimulatedProvider
 ) -> None:

@@ -116,9 +116,6 @@ def bytes_in(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
-# ------------------------------------------------------------------ verify
-
-
 def test_a_ledger_that_is_not_there_has_no_differences_and_is_not_made(path: Path) -> None:
     ledger = SQLiteLedger(path)
     assert ledger.upkeep.verify() == []
@@ -406,9 +403,6 @@ def test_a_ledger_of_the_first_version_is_clean_once_it_is_brought_up_to_date(pa
         assert rows == [(25, 11), (3, 3)]
 
 
-# ------------------------------------------------------------------ purge
-
-
 def test_a_purge_deletes_what_is_older_and_keeps_every_sum(ledger: SQLiteLedger) -> None:
     fill(ledger)
     buckets, totals = state_of(ledger), ledger.totals(["slot", "user"])
@@ -607,9 +601,6 @@ def test_a_purge_that_is_killed_leaves_a_ledger_that_agrees_with_itself(
     assert state_of(ledger) == buckets
     assert ledger.upkeep.verify() == []
     assert [change.before for change in ledger.changes()] == ["500 entries", f"{remaining} entries"]
-
-
-# ------------------------------------------------------------------ erase
 
 
 def test_a_person_leaves_no_trace_in_the_files(ledger: SQLiteLedger, path: Path) -> None:
@@ -879,9 +870,6 @@ def test_a_reader_of_the_old_state_is_named_when_the_log_cannot_be_emptied(
     assert NAME.encode() not in bytes_in(path.parent)
 
 
-# ------------------------------------------------------------------ while others write
-
-
 WRITER = """
 import itertools, sys
 from datetime import UTC, datetime, timedelta
@@ -977,9 +965,6 @@ def test_a_purge_and_erasures_while_others_write_lose_nothing(ledger: SQLiteLedg
     users = {total.group[0] for total in ledger.totals(["user"])}
     assert users == {"(erased)", "u0", "u3"}
     assert ledger.upkeep.verify() == []
-
-
-# ------------------------------------------------------------------ backup, vacuum, facts
 
 
 def test_a_backup_is_a_ledger_that_only_its_user_can_read(
@@ -1081,9 +1066,6 @@ def test_the_facts_of_the_file(ledger: SQLiteLedger, path: Path) -> None:
     assert (facts.entries, facts.holds, facts.oldest) == (2, 1, NOON - DAY)
 
 
-# ------------------------------------------------------------------ the keys of buckets
-
-
 @pytest.mark.parametrize("value", ["u1", "a|b", "a\\b", "\\|", "|", 'a"b', "a+team:b", "x\\"])
 def test_the_key_of_a_bucket_says_what_it_counts(value: str) -> None:
     call = make_call(user=value, team="t|", run=f"{value}|x")
@@ -1101,9 +1083,6 @@ def test_the_key_of_a_bucket_says_what_it_counts(value: str) -> None:
 def test_a_key_without_a_grammar_says_nothing() -> None:
     assert match_of("(erased)|1") == {}
     assert match_of("") == {}
-
-
-# ------------------------------------------------------------------ any order of verbs
 
 
 class UpkeepMachine(RuleBasedStateMachine):

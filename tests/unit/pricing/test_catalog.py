@@ -24,9 +24,6 @@ def catalog() -> Catalog:
     return Catalog(packaged_snapshot())
 
 
-# ---------------------------------------------------------------------- names
-
-
 @pytest.mark.parametrize(
     ("name", "provider", "expected"),
     [
@@ -138,9 +135,6 @@ def test_models_priced_at_zero_elsewhere_are_unknown(catalog: Catalog) -> None:
         local = found.provider in {"ollama", "ollama_chat", "lm_studio", "lemonade"}
         free = name.startswith("openrouter/") and name.endswith(":free")
         assert found.prices is None or local or free or found.model != name, name
-
-
-# ---------------------------------------------------------------------- where prices come from
 
 
 def run(script: str, *path: Path) -> str:

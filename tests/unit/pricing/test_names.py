@@ -26,8 +26,6 @@ def entry(provider: str, price: float = 1e-6, **more: Any) -> dict[str, Any]:
     return {**own, **costs, **more}
 
 
-# ---------------------------------------------------------------------- exact
-
 EXACT: list[Row] = [
     # the key itself
     ("gpt-4o", None, "gpt-4o"),
@@ -146,8 +144,6 @@ def test_a_key_of_the_map_is_exact_with_or_without_its_provider(
     assert found.prices is not None
     assert found.prices.model == model
 
-
-# ---------------------------------------------------------------------- aliases
 
 OPUS = "us.anthropic.claude-opus-4-5-20251101-v1:0"
 HAIKU = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -272,8 +268,6 @@ def test_what_cannot_change_the_price_makes_an_alias(
     assert found.prices.model == model
 
 
-# ---------------------------------------------------------------------- estimates
-
 STRIPPED: list[Row] = [
     ("gpt-4o-2099-01-31", "openai", "gpt-4o"),
     ("gpt-5.6-luna-2026-07-09", "openai", "gpt-5.6-luna"),
@@ -382,8 +376,6 @@ def test_another_hosts_list_price_is_a_stand_in(
     assert found.rule.startswith("the list price of ")
     assert found.prices is not None
 
-
-# ---------------------------------------------------------------------- no price
 
 AMBIGUOUS_HERE = "hosts ask different prices for it: pass its provider or add an alias"
 
@@ -531,9 +523,6 @@ def test_nothing_is_free_because_it_is_free_somewhere_else(catalog: Catalog) -> 
         assert found.prices is None or any(found.prices.rates.values()), name
 
 
-# ---------------------------------------------------------------------- local models
-
-
 @pytest.mark.parametrize(
     ("name", "provider", "model"),
     [
@@ -558,9 +547,6 @@ def test_what_runs_on_the_users_machine_is_free_whatever_its_name(
     assert (found.model, found.match) == (model, Match.EXACT)
     assert found.prices is not None
     assert set(found.prices.rates.values()) == {0}
-
-
-# ---------------------------------------------------------------------- providers
 
 
 @pytest.mark.parametrize(
@@ -651,9 +637,6 @@ def test_a_wrapper_names_no_provider(hint: str | None) -> None:
     assert provider_of(hint) is None
 
 
-# ---------------------------------------------------------------------- the user's aliases
-
-
 @pytest.mark.parametrize(
     ("name", "provider", "model", "match", "serving"),
     [
@@ -710,9 +693,6 @@ def test_an_alias_that_leads_nowhere_says_so() -> None:
         found = catalog.resolve(name, "openai")
         assert (found.match, found.model) == (Match.UNKNOWN, name)
         assert found.reason == f"its alias {target!r} has no price: it is not in the price map"
-
-
-# ---------------------------------------------------------------------- rules on small maps
 
 
 def test_an_alias_of_the_map_has_the_key_and_the_price_of_its_target() -> None:

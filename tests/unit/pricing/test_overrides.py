@@ -45,9 +45,6 @@ def refusal(path: Path) -> str:
     return message
 
 
-# ---------------------------------------------------------------------- prices
-
-
 def test_a_stated_price_replaces_that_of_the_map_and_no_other(tmp_path: Path) -> None:
     catalog = loaded(tmp_path, '"gpt-4o" = {input_cost_per_token = 0.000002}')
     found = prices(catalog, "gpt-4o")
@@ -149,9 +146,6 @@ windows = [
     saturday = datetime(2026, 11, 28, 12, tzinfo=UTC)
     assert found.table(1, at=saturday)["input"] == MILLION // 2
     assert found.table(1, at=datetime(2026, 11, 24, 12, tzinfo=UTC))["input"] == MILLION
-
-
-# ---------------------------------------------------------------------- currency and discount
 
 
 def test_prices_in_another_currency_are_converted_exactly(tmp_path: Path) -> None:
@@ -265,9 +259,6 @@ def test_a_provider_can_be_named_as_frameworks_do(
     assert found.rates["input", 0, ""] * 2 == listed.rates["input", 0, ""]
 
 
-# ---------------------------------------------------------------------- versions
-
-
 def test_a_price_holds_from_its_beginning_on_and_the_maps_before(tmp_path: Path) -> None:
     text = '"gpt-4o" = {input_cost_per_token = 0.000002, valid_from = 2027-01-01}'
     found = prices(loaded(tmp_path, text), "gpt-4o")
@@ -338,9 +329,6 @@ def test_the_first_price_of_an_unlisted_model_also_holds_before_it(tmp_path: Pat
     assert found.at(datetime(2026, 1, 1, tzinfo=UTC)) is found
 
 
-# ---------------------------------------------------------------------- aliases
-
-
 def test_an_alias_is_handed_to_the_resolution_and_priced_as_what_it_names(tmp_path: Path) -> None:
     found = source(
         tmp_path,
@@ -385,9 +373,6 @@ def test_an_alias_of_the_map_can_have_a_price_of_its_own(tmp_path: Path) -> None
     listed = prices(Catalog(SNAPSHOT), name)
     found = prices(loaded(tmp_path, f'"{name}" = {{discount = 0.5}}'), name)
     assert found.rates["input", 0, ""] * 2 == listed.rates["input", 0, ""]
-
-
-# ---------------------------------------------------------------------- what cannot be used
 
 
 @pytest.mark.parametrize(
@@ -611,9 +596,6 @@ def test_an_empty_file_changes_nothing_but_the_fingerprint(tmp_path: Path) -> No
     found = source(tmp_path, "# nothing yet\n")
     assert found.fingerprint != SNAPSHOT.fingerprint
     assert dict(found.models) == dict(SNAPSHOT.models)
-
-
-# ---------------------------------------------------------------------- the example
 
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "prices.toml"

@@ -55,9 +55,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-# ---------------------------------------------------------------------- the snapshot
-
-
 def test_the_snapshot_covers_two_years_of_models_and_stays_small() -> None:
     snapshot = packaged_snapshot()
     assert snapshot.version == (1, 110, 2)
@@ -110,9 +107,6 @@ print(took, tracemalloc.get_traced_memory()[0])
     seconds, size = map(float, done.stdout.split())
     assert seconds < 0.2
     assert size < 12_000_000
-
-
-# ---------------------------------------------------------------------- an installed litellm
 
 
 def test_the_map_of_a_newer_litellm_is_laid_over_the_snapshot(site: Path) -> None:
@@ -186,9 +180,6 @@ def test_what_is_no_model_in_the_map_is_left_out(tmp_path: Path) -> None:
     assert list(found.models) == ["gpt-4o"]
 
 
-# ---------------------------------------------------------------------- a fetched map
-
-
 def test_a_fetched_map_is_laid_over_an_older_snapshot(tmp_path: Path) -> None:
     path = fetched_file(tmp_path / "prices.json.gz", {"gpt-4o": priced(1e-09)})
     catalog = Catalog.load(fetched=path)
@@ -260,9 +251,6 @@ def test_a_broken_fetched_map_is_an_error_with_the_file_and_the_remedy(
 def test_a_fetched_map_that_cannot_be_opened_is_an_error_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"{tmp_path}.*Is a directory.*prices update"):
         Catalog.load(fetched=tmp_path)
-
-
-# ---------------------------------------------------------------------- all of it
 
 
 def test_the_fingerprint_covers_everything_in_force(tmp_path: Path) -> None:

@@ -30,9 +30,6 @@ def encoded(models: Any) -> bytes:
     return json.dumps(models).encode()
 
 
-# ---------------------------------------------------------------------- looking at a map
-
-
 def test_the_snapshots_own_models_are_a_good_map() -> None:
     snapshot = packaged_snapshot()
     models = PriceMap.of(snapshot.models)
@@ -156,9 +153,6 @@ def test_the_worst_doubts_come_first() -> None:
     }
     doubts = examine(encoded(after), in_force(before), fewest=1).doubts
     assert [doubt.partition(":")[0] for doubt in doubts] == ["d", "c", "b", "a"]
-
-
-# ---------------------------------------------------------------------- storing it
 
 
 def test_a_stored_map_is_read_back_with_its_date_and_its_hash(tmp_path: Path) -> None:
