@@ -302,7 +302,7 @@ async def _(w: World) -> None:
     reason="usage comes at the end of a stream",
 )
 async def _(w: World) -> None:
-    w.behave(completion_tokens=100, chunk_delay=0.01)
+    w.behave(completion_tokens=100, chunk_delay=0.1)
 
     def leave() -> None:
         stream: Any = w.openai().stream("hello", w.config)
@@ -319,7 +319,7 @@ async def _(w: World) -> None:
     reason="usage comes at the end of a stream",
 )
 async def _(w: World) -> None:
-    w.behave(completion_tokens=100, chunk_delay=0.01)
+    w.behave(completion_tokens=100, chunk_delay=0.1)
     stream: Any = w.openai().astream("hello", w.config)
     async for _ in stream:
         break
@@ -411,7 +411,7 @@ async def _(w: World) -> None:
     reason="usage comes at the end of a stream",
 )
 async def _(w: World) -> None:
-    w.behave(completion_tokens=100, chunk_delay=0.01)
+    w.behave(completion_tokens=100, chunk_delay=0.1)
     async with await w.openai().astream_events("a", w.config, version="v3") as stream:
         async for _ in stream.text:
             break

@@ -249,7 +249,7 @@ def test_a_stream_broken_off_is_recorded_with_at_least_what_was_billed(
     make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
 ) -> None:
     tracker = make_tracker("global=1/day")
-    provider.behave("*", Behavior(completion_tokens=100, chunk_delay=0.01))
+    provider.behave("*", Behavior(completion_tokens=100, chunk_delay=0.1))
     stream: Any = make_model().stream("hello", config(CostCallbackHandler(tracker)))
     for _ in range(4):
         next(stream)

@@ -77,7 +77,7 @@ def test_a_stream_without_usage_is_estimated_from_its_events(
 async def test_a_stream_that_is_closed_early_is_recorded_with_at_least_what_was_billed(
     make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
 ) -> None:
-    provider.behave("*", Behavior(completion_tokens=100, chunk_delay=0.02))
+    provider.behave("*", Behavior(completion_tokens=100, chunk_delay=0.1))
     tracker = make_tracker(WIDE)
     handler = CostCallbackHandler(tracker)
     stream = await make_model().astream_events("a", {"callbacks": [handler]}, version="v3")

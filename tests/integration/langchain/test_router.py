@@ -179,7 +179,7 @@ async def test_an_abandoned_async_stream_is_recorded(
     make_model: MakeModel, make_tracker: MakeTracker, provider: SimulatedProvider
 ) -> None:
     tracker = make_tracker("global=1/day")
-    provider.behave("*", Behavior(completion_tokens=50, chunk_delay=0.01))
+    provider.behave("*", Behavior(completion_tokens=50, chunk_delay=0.1))
     stream: Any = two(make_model, tracker).astream("hello")
     await anext(stream)
     await anext(stream)

@@ -492,7 +492,7 @@ async def _(w: World) -> None:
     reason="usage comes at the end of a stream",
 )
 async def _(w: World) -> None:
-    w.behave(completion_tokens=100, chunk_delay=0.01)
+    w.behave(completion_tokens=100, chunk_delay=0.1)
 
     def leave() -> None:
         stream: Any = w.openai().stream_chat(ASKED)
@@ -510,7 +510,7 @@ async def _(w: World) -> None:
     reason="usage comes at the end of a stream",
 )
 async def _(w: World) -> None:
-    w.behave(completion_tokens=100, chunk_delay=0.01)
+    w.behave(completion_tokens=100, chunk_delay=0.1)
     stream: Any = await w.openai().astream_chat(ASKED)
     async for _ in stream:
         break
@@ -889,7 +889,7 @@ async def _(w: World) -> None:
     reason="usage comes at the end of a stream",
 )
 async def _(w: World) -> None:
-    w.behave(completion_tokens=100, chunk_delay=0.01)
+    w.behave(completion_tokens=100, chunk_delay=0.1)
 
     def leave() -> None:
         stream: Any = w.router().stream_chat(ASKED)
