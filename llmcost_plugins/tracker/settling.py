@@ -6,6 +6,7 @@ from datetime import datetime
 from llmcost_plugins.billing import Billing, Ending
 from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.ledger import Ledger, Outcome, Settled, Status
+from llmcost_plugins.ledger.rules import charge_of
 from llmcost_plugins.thresholds import Thresholds
 from llmcost_plugins.tracker.entry_writer import EntryWriter
 from llmcost_plugins.tracker.failures import Failures
@@ -81,6 +82,6 @@ class Settling:
             self._failures.note("the hold of the call %s could not be given back", call.spec.id)
 
     def _recorded(self, call: OpenCall, outcome: Outcome) -> Settled | None:
-        tells = bool(outcome.cost)  # what costs nothing, such as a cached answer, reaches nothing
+        tells = any(charge_of(outcome))  # a cached answer reaches nothing
         new = self._writer.record(call.call, outcome, call.buckets, tells=tells)
         return Settled({}) if new else None

@@ -39,6 +39,18 @@ def test_a_call_that_nothing_was_held_for_is_told_of_too(ledger: Ledger, clock: 
     assert seen(events) == [("threshold", "global", "0.8")]
 
 
+def test_a_call_that_costs_nothing_is_told_of_by_its_tokens(
+    ledger: Ledger, clock: FakeClock
+) -> None:
+    events: list[BudgetEvent] = []
+    budget = Budget("global", 1000, "day", unit="tokens")
+    tracker = make_tracker(ledger, clock, budget, sinks=[events.append])
+    tracker.answered(spec(), USED)
+    assert events == []
+    tracker.start_late(spec("house-model-of-nobody")).finish(Usage(input=850))
+    assert seen(events) == [("threshold", "global", "0.8")]
+
+
 def test_the_budget_of_a_run_is_told_of_as_it_refuses(ledger: Ledger, clock: FakeClock) -> None:
     events: list[BudgetEvent] = []
     tracker = make_tracker(
