@@ -5,6 +5,7 @@ from typing import Final
 
 from llmcost_plugins.budgets.book import BudgetBook
 from llmcost_plugins.budgets.budget import Budget
+from llmcost_plugins.budgets.scopes import has_another
 from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.periods import Period
 
@@ -35,7 +36,7 @@ def read_budgets(text: str) -> tuple[Budget, ...]:
     items = (item.strip() for item in re.findall(r'(?:[^;"]|"[^"]*"?)+', text))
     budgets = tuple(_parse_budget(item) for item in items if item)
     if any(budget.scope == "block" for budget in budgets):
-        msg = "the limit of a block is set in code: with tracker.budget(0.50)"
+        msg = "the limit of a block is set in code: with tracker.budget('0.50')"
         raise ConfigurationError(msg)
     BudgetBook(budgets)  # refuses two of the same scope and period
     return budgets
@@ -45,6 +46,13 @@ def _parse_budget(item: str) -> Budget:
     scope, equals, rest = item.rpartition("=")
     if not equals or not scope.strip():
         msg = f"{item!r} is not of the form scope=amount/period"
+        raise ConfigurationError(msg)
+    if '"' not in scope and has_another(scope):
+        # Else all but the last budget would be the value of a label, and never apply.
+        msg = (
+            f"{item!r} has budgets joined by ','; join them by ';'. If it is one budget, write the "
+            "value of its scope in double quotes"
+        )
         raise ConfigurationError(msg)
     amount_and_period, colon, action = rest.partition(":")
     amount, slash, period = amount_and_period.partition("/")

@@ -25,6 +25,13 @@ _PLUS: Final = re.compile(
     r'\s*\+\s*(?=(?:[^\W\d]\w*\s*:|(?:run|global)\s*(?:\+|$)))(?=(?:[^"]*"[^"]*")*[^"]*$)'
 )
 
+_ANOTHER: Final = re.compile(r"=\s*\d[^,]*,\s*[^\W\d]\w*\s*(?:[:+]|$)")
+
+
+def has_another(scope: str) -> bool:
+    """Tell whether what may be a scope looks like an amount, a comma and a second scope."""
+    return _ANOTHER.search(scope) is not None
+
 
 def parse_scope(scope: str) -> tuple[tuple[str, str], ...]:
     """Read a scope as its parts, keys and values, in the order they are written.
@@ -69,7 +76,8 @@ def _write_part(key: str, value: str) -> str:
     if key == "run":  # an id, shown only: the grammar has no value for it
         return bare
     try:
-        kept = ";" not in value and parse_scope(bare) == ((key, value),)
+        plain = ";" not in value and not has_another(value)
+        kept = plain and parse_scope(bare) == ((key, value),)
     except ConfigurationError:
         kept = False
     return bare if kept else f'{key}:"{value}"'

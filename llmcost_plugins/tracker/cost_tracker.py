@@ -28,6 +28,7 @@ from llmcost_plugins.reports import budget_statuses
 from llmcost_plugins.spending import Spending
 from llmcost_plugins.standing import Decision, Left, decide
 from llmcost_plugins.thresholds import Thresholds
+from llmcost_plugins.tracker.as_text import refuse_text
 from llmcost_plugins.tracker.limited_blocks import limited
 from llmcost_plugins.tracker.options import Options, options_of
 from llmcost_plugins.tracker.parts import Parts
@@ -68,6 +69,9 @@ class CostTracker:
         sinks: who is told of thresholds and overdrafts.
         webhook: where alerts of all processes are sent from here; `None` leaves that to others.
 
+    Raises:
+        ConfigurationError: two budgets cover the same, or *ledger* or *budgets* is text.
+
     Attributes:
         options: the arguments that make the same again in another process, see `Transfer`; without
             ledger, budgets, prices, clock, and who is told.
@@ -95,6 +99,7 @@ class CostTracker:
         sinks: Sequence[Sink] = (log_event,),
         webhook: Webhook | None = None,
     ) -> None:
+        refuse_text(ledger, budgets)
         self.ledger = ledger
         self.zone = zone
         options = Options(

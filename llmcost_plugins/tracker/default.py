@@ -3,6 +3,7 @@
 import threading
 from typing import Final
 
+from llmcost_plugins.errors import ConfigurationError
 from llmcost_plugins.tracker.cost_tracker import CostTracker
 
 _default_lock: Final = threading.Lock()
@@ -25,7 +26,14 @@ def set_default_tracker(tracker: CostTracker | None) -> CostTracker | None:
     """Replace the process-wide tracker and return the former one.
 
     `None` makes the next use read the environment anew.
+
+    Raises:
+        ConfigurationError: it is no tracker.
     """
+    given: object = tracker  # what the types say, not everybody reads
+    if given is not None and not isinstance(given, CostTracker):
+        msg = f"{given!r} is no CostTracker; e.g. set_default_tracker(CostTracker.from_env())"
+        raise ConfigurationError(msg)
     with _default_lock:
         former = _default[0] if _default else None
         _default[:] = [] if tracker is None else [tracker]

@@ -138,6 +138,9 @@ def test_quotes_that_are_not_needed_are_dropped() -> None:
         ("user:a+global=5", "'user:a+global'"),
         ("global+user:a=5", "'global+user:a'"),
         ("global=5/day; global=6/day", "'global'"),
+        ("global=5/day, run=1", "join them by ';'"),
+        ("team:a=5/day, user:*=1", "join them by ';'"),
+        ("team:a=5 requests, user:u+run=1", "join them by ';'"),
         ("user:a+team:b=5; team:b+user:a=6", "'team:b+user:a'"),
     ],
 )
@@ -264,3 +267,10 @@ def test_an_overdraft_is_negative_and_no_limit_is_nothing() -> None:
     overdrawn = BudgetStatus("global", Period.DAY, Decimal(1), Decimal(3), nothing, 0, None)
     unlimited = BudgetStatus("global", Period.DAY, None, Decimal(3), nothing, 0, None)
     assert (overdrawn.left, unlimited.left) == (Decimal(-2), None)
+
+
+@pytest.mark.parametrize("value", ["cn=a,ou=b", "uid=12,", '"x=1, user:y"'])
+def test_a_value_may_have_commas_and_equals_signs(value: str) -> None:
+    (budget,) = parse_budgets(f"user:{value}=5/day")
+    assert budget.scope == f"user:{value}"
+    assert parse_budgets(str(budget)) == (budget,)

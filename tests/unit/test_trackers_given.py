@@ -1,6 +1,14 @@
+from typing import Any
+
 import pytest
 
-from llmcost_plugins import ConfigurationError, CostTracker, track_cost
+from llmcost_plugins import (
+    Budget,
+    ConfigurationError,
+    CostTracker,
+    set_default_tracker,
+    track_cost,
+)
 from llmcost_plugins.given import tracker_given
 from llmcost_plugins.ledger import open_ledger
 
@@ -23,3 +31,24 @@ def test_a_tracker_is_passed_on_and_none_stays_none() -> None:
 def test_a_decorator_without_its_parentheses_says_what_to_write() -> None:
     with pytest.raises(ConfigurationError, match=r"write @track_cost\(tracker, feature='chat'\)"):
         track_cost(print)  # type: ignore[arg-type]  # what users get wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["sqlite:///x"], r"write open_ledger\('sqlite:///x'\)"),
+        ([open_ledger("memory://"), "global=5/day"], r"write parse_budgets\('global=5/day'\)"),
+        ([open_ledger("memory://"), Budget("global", 5)], "write a list of budgets"),
+    ],
+    ids=["a URL", "budgets as text", "one budget"],
+)
+def test_a_tracker_is_made_of_a_ledger_and_a_list_of_budgets(
+    arguments: list[Any], remedy: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=remedy):
+        CostTracker(*arguments)
+
+
+def test_the_tracker_of_the_process_is_a_tracker() -> None:
+    with pytest.raises(ConfigurationError, match="'x' is no CostTracker"):
+        set_default_tracker("x")  # type: ignore[arg-type]  # what users get wrong
