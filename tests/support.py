@@ -24,6 +24,9 @@ OLD_OPENAI = find_spec("langchain_openai") is not None and (
     tuple(map(int, version("langchain-openai").split(".")[:2])) < (1, 7)
 )
 
+# langchain-anthropic shares one async client among all event loops, by address; a port comes again.
+UNPOOLED_HEADERS = {"Connection": "close"}
+
 MakeModel = Callable[..., "ChatOpenAI"]
 MakeTracker = Callable[..., CostTracker]
 

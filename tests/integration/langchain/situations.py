@@ -26,6 +26,7 @@ from llmcost_langchain import FallbackRouter, TrackedEmbeddings
 from llmcost_plugins import CostTracker
 from llmcost_plugins.testing import Behavior, SimulatedProvider
 from tests.integration.billed_situations import BilledSituation, Situations
+from tests.support import UNPOOLED_HEADERS
 
 _KEY: Final = SecretStr("none")
 _UNPOOLED: Final = httpx.Limits(max_keepalive_connections=0)
@@ -72,7 +73,11 @@ class World:
         """Return a model of Anthropic."""
         defaults: dict[str, Any] = {"model": "claude-sonnet-4-6", "max_tokens": 2000}
         return ChatAnthropic(
-            base_url=self.provider.root_url, api_key=_KEY, max_retries=0, **{**defaults, **options}
+            base_url=self.provider.root_url,
+            api_key=_KEY,
+            max_retries=0,
+            default_headers=UNPOOLED_HEADERS,
+            **{**defaults, **options},
         )
 
     def gemini(self, **options: Any) -> ChatGoogleGenerativeAI:

@@ -18,7 +18,7 @@ from llmcost_plugins import CostTracker
 from llmcost_plugins.ledger import Outcome, Status
 from llmcost_plugins.testing import Behavior, BilledRequest, SimulatedProvider
 from llmcost_plugins.usage import Trust
-from tests.support import OLD_OPENAI, entries, only
+from tests.support import OLD_OPENAI, UNPOOLED_HEADERS, entries, only
 
 KEY = SecretStr("none")
 Model = Runnable[Any, Any]
@@ -81,7 +81,11 @@ def make(provider: SimulatedProvider) -> Iterator[Callable[..., Any]]:
     def claude(**options: Any) -> BaseChatModel:
         defaults: dict[str, Any] = {"model": "claude-sonnet-4-6", "max_tokens": 2000}
         return ChatAnthropic(
-            base_url=provider.root_url, api_key=KEY, max_retries=0, **{**defaults, **options}
+            base_url=provider.root_url,
+            api_key=KEY,
+            max_retries=0,
+            default_headers=UNPOOLED_HEADERS,
+            **{**defaults, **options},
         )
 
     def gemini(form: Form = invoke, **options: Any) -> BaseChatModel:

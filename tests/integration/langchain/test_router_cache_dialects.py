@@ -18,7 +18,7 @@ from llmcost_langchain import CompletionCache, FallbackRouter
 from llmcost_plugins import CostTracker
 from llmcost_plugins.cache import CompletionCache as CoreCache
 from llmcost_plugins.testing import Behavior, SimulatedProvider
-from tests.support import statuses
+from tests.support import UNPOOLED_HEADERS, statuses
 
 KEY = SecretStr("none")
 Make = Callable[[str], BaseChatModel]
@@ -41,6 +41,7 @@ def make(provider: SimulatedProvider) -> Iterator[Make]:
                 model_name="claude-sonnet-4-6",
                 base_url=provider.root_url,
                 api_key=KEY,
+                default_headers=UNPOOLED_HEADERS,
                 max_tokens_to_sample=2000,
                 timeout=None,
                 stop=None,
