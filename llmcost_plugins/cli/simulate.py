@@ -1,6 +1,6 @@
 """``llmcost simulate``: what would have been spent under other models, rules or prices."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -73,26 +73,27 @@ def simulate_command(  # noqa: PLR0913, PLR0917 - one argument for each option
     span = stated_span(since, until, settings)
     if not (since or until):
         span = named_window("month" if period is None else period, utc_now(), settings.timezone)
-    scenario = _scenario(settings, rules, swaps, prices)
+    swapped = _swapped(swaps)
+    scenario = _scenario(settings, rules, swapped, prices)
     with open_ledger(settings.ledger, settings.timezone) as store:
         with _progress(store, span) as advance:
             found = simulate(store, scenario, since=span.start, until=span.end, progress=advance)
         say_if_empty(store, settings)
         if store.exists():
             recorded = CostReporter(store, settings.timezone).over(span, ["model"])
-            _say_what_is_odd(found, recorded, _not_asked(settings, swaps, recorded))
+            _say_what_is_odd(found, recorded, _not_asked(settings, swapped, recorded))
     title = f"What if {span_in_words(span, settings.timezone)}"
     _write(found, Format(form), title, settings.currency)
 
 
 def _scenario(
-    settings: Settings, rules: Path | None, swaps: Sequence[str], prices: Path | None
+    settings: Settings, rules: Path | None, swapped: Mapping[str, str], prices: Path | None
 ) -> Scenario:
     if prices is not None:
         return other_prices(Catalog.load(fetched=settings.fetched_prices, own=prices))
     catalog = shared_catalog(settings.fetched_prices, settings.prices)
     if rules is None:
-        return other_models(catalog, _swapped(swaps))
+        return other_models(catalog, swapped)
     try:
         return other_rules(catalog, read_rules(rules))
     except ConfigurationError as error:
@@ -115,11 +116,13 @@ def _swapped(swaps: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _not_asked(settings: Settings, swaps: Sequence[str], recorded: Report) -> list[str]:
+def _not_asked(settings: Settings, swapped: Mapping[str, str], recorded: Report) -> list[str]:
     """Return the models that were to be replaced and that no call has asked, as they were named."""
+    if not swapped:  # other prices and rules need no look at these
+        return []
     known = {row.group[0] for row in recorded.rows}
     catalog = shared_catalog(settings.fetched_prices, settings.prices)
-    return [model for model in _swapped(swaps) if catalog.resolve(model).model not in known]
+    return [model for model in swapped if catalog.resolve(model).model not in known]
 
 
 @contextmanager

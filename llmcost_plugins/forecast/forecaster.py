@@ -81,7 +81,7 @@ class Forecaster:
         if not self._ledger.exists():
             return []
         history = History(self._ledger, groups, now, self._zone)
-        weights = [share_left_today(self._ledger, now, self._zone), *self._whole_days(now, span)]
+        weights = self._weights(now, span)
         rows = CostReporter(self._ledger, self._zone).over(span, groups)
         now_in = {row.group: row for row in rows.rows}
         found = [self._forecast((), span, history, weights, rows.total)]
@@ -111,7 +111,7 @@ class Forecaster:
         if span.end - now > _FAR or span.end != self._end_of(last):
             return None
         history = History(self._ledger, (), now, self._zone)
-        weights = [share_left_today(self._ledger, now, self._zone), *self._whole_days(now, span)]
+        weights = self._weights(now, span)
         total = CostReporter(self._ledger, self._zone).over(span, ()).total
         return self._forecast((), span, history, weights, total)
 
@@ -244,6 +244,10 @@ class Forecaster:
         end = day_window(day, self._zone).end
         assert end is not None  # noqa: S101 - a day has one
         return end
+
+    def _weights(self, now: datetime, span: Window) -> list[float]:
+        """Return how much of each day of a span is still to come, today first."""
+        return [share_left_today(self._ledger, now, self._zone), *self._whole_days(now, span)]
 
     def _whole_days(self, now: datetime, span: Window) -> list[float]:
         if span.end is None:
