@@ -4,15 +4,16 @@ After the provider has answered nothing of ours raises, and the logs of workers 
 """
 
 import json
-import os
 import re
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from llmcost_plugins.private_files import append_privately
+from llmcost_plugins.process_name import process_name
 
 _NAME: Final = "failures.log"
 _FORMER: Final = "failures.log.1"
@@ -79,7 +80,7 @@ class FailureLog:
                 "at": at.isoformat(),
                 "what": what,
                 "error": name,
-                "process": f"{socket.gethostname()}:{os.getpid()}",
+                "process": process_name(),
                 "times": more + 1,
             }
         )
@@ -95,15 +96,8 @@ class FailureLog:
 
 
 def _append(folder: Path, line: bytes) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / _NAME
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    try:
-        os.write(descriptor, line)
-        full = os.fstat(descriptor).st_size >= _MOST_BYTES
-    finally:
-        os.close(descriptor)
-    if full:
+    if append_privately(path, line, durable=False) >= _MOST_BYTES:
         path.replace(folder / _FORMER)
 
 

@@ -24,6 +24,7 @@ from llmcost_plugins.ledger.rows import (
     outcome_from_json,
     outcome_to_json,
 )
+from llmcost_plugins.private_files import append_privately
 
 _log: Final = logging.getLogger("llmcost_plugins")
 _SUFFIX: Final = ".jsonl"
@@ -77,27 +78,14 @@ class Spool:
         failed: OSError | None = None
         for folder in self.folders:
             try:
-                path = self._append(folder, f"{line}\n".encode())
+                path = folder / self._mine()
+                append_privately(path, f"{line}\n".encode(), durable=True)
             except OSError as error:
                 failed = error
             else:
                 self._look_at = None
                 return path
         raise failed or OSError("there is no folder for it")
-
-    def _append(self, folder: Path, line: bytes) -> Path:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / self._mine()
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-        try:
-            # One write, so that a process that is killed leaves whole lines or one cut at the end.
-            if os.write(descriptor, line) < len(line):
-                msg = f"no room for an entry in {path}"
-                raise OSError(msg)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return path
 
     def waits(self, now: datetime) -> bool:
         """Tell whether some entry waits; those of other processes are noticed within a second."""

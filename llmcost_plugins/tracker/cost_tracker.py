@@ -23,6 +23,7 @@ from llmcost_plugins.pricing import CallSize, Catalog, Mode, Prices
 from llmcost_plugins.pricing.catalog import shared_catalog
 from llmcost_plugins.pricing.policy import REFUSE, UnknownModelPolicy
 from llmcost_plugins.pricing.sizes import PromptSizer
+from llmcost_plugins.process_name import process_name
 from llmcost_plugins.recording import spec_of
 from llmcost_plugins.reports import budget_statuses
 from llmcost_plugins.spending import Spending
@@ -32,7 +33,6 @@ from llmcost_plugins.tracker.as_text import refuse_text
 from llmcost_plugins.tracker.limited_blocks import limited
 from llmcost_plugins.tracker.options import Options, options_of
 from llmcost_plugins.tracker.parts import Parts
-from llmcost_plugins.tracker.process_name import process_name
 from llmcost_plugins.usage import Usage
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from llmcost_plugins.calls import OpenCall
 from llmcost_plugins.errors import BudgetExceeded, LedgerUnavailable
 from llmcost_plugins.labels import Labels
 from llmcost_plugins.ledger import Charge, Hold, Ledger
+from llmcost_plugins.process_name import process_name
 from llmcost_plugins.tracker.call_buckets import CallBuckets
 from llmcost_plugins.tracker.failures import Failures
-from llmcost_plugins.tracker.process_name import process_name
 from llmcost_plugins.tracker.refusals import Refusals
 
 

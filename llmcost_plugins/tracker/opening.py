@@ -9,8 +9,8 @@ from llmcost_plugins.errors import PriceUnknown
 from llmcost_plugins.leases import Leases
 from llmcost_plugins.ledger import Charge, Hold
 from llmcost_plugins.pricing import Estimate, Mode
+from llmcost_plugins.process_name import process_name
 from llmcost_plugins.tracker.call_buckets import CallBuckets
-from llmcost_plugins.tracker.process_name import process_name
 
 
 class Opening:
